@@ -1,0 +1,111 @@
+export {
+  everyField,
+  type FieldRequirement,
+  type FieldSelector,
+  checkFieldSelector,
+  matchesFields,
+  parseFieldSelector,
+  requiredFieldValue,
+} from "./field-selector.ts";
+export { allVerbs, apiVersionOf, type ResourceDefinition, type Verb } from "./kinds/definition.ts";
+export { findKind, findResource, resourceDefinitions, resources } from "./kinds/index.ts";
+export { describeSubresource, type SubresourceDescription } from "./kinds/subresources.ts";
+export {
+  everyLabel,
+  formatLabelSelector,
+  type LabelRequirement,
+  type LabelSelector,
+  labelSelectorFromObject,
+  matchesLabels,
+  parseLabelSelector,
+} from "./label-selector.ts";
+export {
+  addressClaimName,
+  configKeyProblems,
+  dns1123LabelProblems,
+  dns1123SubdomainProblems,
+  envVarNameProblems,
+  generateName,
+  isDns1123Label,
+  isDns1123Subdomain,
+  labelValueProblems,
+  qualifiedNameProblems,
+} from "./names.ts";
+export {
+  addressAnnotation,
+  defaultVpcName,
+  podNodeRequest,
+  podSize,
+  podVpcName,
+  qosClassOf,
+  sizeAnnotations,
+  sizeCpuAnnotation,
+  sizeMemoryAnnotation,
+  usageFinalizer,
+  vpcAnnotation,
+} from "./pod-resources.ts";
+export {
+  addQuantity,
+  compareQuantity,
+  formatQuantity,
+  parseQuantity,
+  parseQuantityValue,
+  type Quantity,
+  QuantityError,
+  type QuantityFormat,
+  quantityFromBytes,
+  quantityFromMilli,
+  quantityToBytes,
+  quantityToMilli,
+} from "./quantity.ts";
+export {
+  catalogue,
+  defaultSize,
+  describeSize,
+  type InstanceSize,
+  largestSize,
+  type PodSizing,
+  roundUpSize,
+  sizePod,
+  vcpusFor,
+  vmOverhead,
+} from "./sizing.ts";
+export {
+  ApiError,
+  alreadyExists,
+  apiErrorFromStatus,
+  apiErrorIn,
+  badRequest,
+  conflict,
+  expired,
+  forbidden,
+  hasReason,
+  internal,
+  invalid,
+  isAlreadyExists,
+  isConflict,
+  isExpired,
+  isForbidden,
+  isInvalid,
+  isNotFound,
+  type KindName,
+  methodNotAllowed,
+  notAcceptable,
+  notFound,
+  pathNotFound,
+  type ResourceName,
+  requestTooLarge,
+  resourceVersionTooLarge,
+  type StatusReason,
+  serviceUnavailable,
+  staleObjectMessage,
+  statusReasons,
+  timeout,
+  tooManyRequests,
+  unauthorized,
+  unsupportedMediaType,
+} from "./status-error.ts";
+export { humanDuration, sinceText } from "./tables/duration.ts";
+export { partialObjectMetadata, printTable, type TableOptions } from "./tables/index.ts";
+export { type PodSummary, summarizePod } from "./tables/pod.ts";
+export * from "./types/index.ts";

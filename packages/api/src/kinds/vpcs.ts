@@ -1,0 +1,32 @@
+import { dns1123LabelProblems } from "../names.ts";
+import { ageColumn, ageOf, nameColumn, numberColumn, textColumn } from "../tables/columns.ts";
+import { isopodGroup, isopodVersion, type VPC } from "../types/isopod.ts";
+import { defineResource } from "./definition.ts";
+
+export const vpcs = defineResource<VPC>({
+  group: isopodGroup,
+  version: isopodVersion,
+  kind: "VPC",
+  plural: "vpcs",
+  shortNames: ["vpc"],
+  categories: ["isopod"],
+  namespaced: false,
+  builtIn: false,
+  hasStatus: true,
+  columns: [
+    nameColumn,
+    textColumn("CIDR", "IPv4 network of the VPC."),
+    textColumn("NAT", "Whether there is a way out."),
+    numberColumn("Interfaces", "Interfaces that hold an address of the VPC."),
+    ageColumn,
+  ],
+  cells: (vpc, nowMs) => [
+    vpc.metadata.name,
+    vpc.spec.cidr,
+    String(vpc.spec.nat ?? false),
+    vpc.status?.interfaces ?? null,
+    ageOf(vpc, nowMs),
+  ],
+  // The name is the first label of the names of the VPC's address claims.
+  nameProblems: dns1123LabelProblems,
+});

@@ -1,0 +1,246 @@
+import { labelValueProblems, qualifiedNameProblems } from "./names.ts";
+import { type ApiError, badRequest } from "./status-error.ts";
+import type { LabelSelectorObject, StringMap } from "./types/meta.ts";
+
+/**
+ * Label selectors in text (`app=web,tier in (a, b),!canary`) and object form, after k8s.io/apimachinery `labels` (1.35):
+ * same grammar, same sentences, so that kubectl users read what they know.
+ */
+export type LabelRequirement =
+  | { readonly key: string; readonly operator: "In" | "NotIn"; readonly values: readonly string[] }
+  | { readonly key: string; readonly operator: "Exists" | "DoesNotExist" }
+  | { readonly key: string; readonly operator: "Gt" | "Lt"; readonly bound: bigint };
+
+/** All of the requirements hold; none at all: everything is selected. */
+export interface LabelSelector {
+  readonly requirements: readonly LabelRequirement[];
+}
+
+export const everyLabel: LabelSelector = { requirements: [] };
+
+const integerPattern = /^[+-]?\d{1,19}$/;
+
+/** Throws `ApiError` BadRequest. */
+export function parseLabelSelector(text: string): LabelSelector {
+  return { requirements: new Parser(tokenize(text)).parse() };
+}
+
+export function matchesLabels(selector: LabelSelector, labels: StringMap | undefined): boolean {
+  return selector.requirements.every((requirement) => matches(requirement, labels));
+}
+
+/**
+ * Selects as the object in a spec does. `undefined` selects nothing in Kubernetes: callers decide; `{}` is everything.
+ * Throws `ApiError` BadRequest.
+ */
+export function labelSelectorFromObject(selector: LabelSelectorObject): LabelSelector {
+  const requirements: LabelRequirement[] = [];
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
+    requirements.push(checked({ key, operator: "In", values: [value] }));
+  }
+  for (const { key, operator, values = [] } of selector.matchExpressions ?? []) {
+    switch (operator) {
+      case "In":
+      case "NotIn":
+        requirements.push(checked({ key, operator, values }));
+        break;
+      case "Exists":
+      case "DoesNotExist":
+        if (values.length > 0) throw badValues(values, "values set must be empty for exists and does not exist");
+        requirements.push(checked({ key, operator }));
+        break;
+      default:
+        throw badRequest(`${JSON.stringify(operator)} is not a valid label selector operator`);
+    }
+  }
+  return { requirements };
+}
+
+/** The text form; parsing it gives the same selector. */
+export function formatLabelSelector(selector: LabelSelector): string {
+  return selector.requirements.map(formatRequirement).join(",");
+}
+
+function formatRequirement(requirement: LabelRequirement): string {
+  switch (requirement.operator) {
+    case "Exists":
+      return requirement.key;
+    case "DoesNotExist":
+      return `!${requirement.key}`;
+    case "Gt":
+      return `${requirement.key}>${requirement.bound}`;
+    case "Lt":
+      return `${requirement.key}<${requirement.bound}`;
+    default: {
+      const word = requirement.operator === "In" ? "in" : "notin";
+      if (requirement.values.length !== 1) return `${requirement.key} ${word} (${requirement.values.join(",")})`;
+      return `${requirement.key}${requirement.operator === "In" ? "=" : "!="}${requirement.values[0]}`;
+    }
+  }
+}
+
+function matches(requirement: LabelRequirement, labels: StringMap | undefined): boolean {
+  const value = labels !== undefined && Object.hasOwn(labels, requirement.key) ? labels[requirement.key] : undefined;
+  switch (requirement.operator) {
+    case "In":
+      return value !== undefined && requirement.values.includes(value);
+    case "NotIn":
+      return value === undefined || !requirement.values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+    case "Gt":
+      return value !== undefined && integerPattern.test(value) && BigInt(value) > requirement.bound;
+    case "Lt":
+      return value !== undefined && integerPattern.test(value) && BigInt(value) < requirement.bound;
+    default:
+      return requirement satisfies never;
+  }
+}
+
+function checked(requirement: LabelRequirement): LabelRequirement {
+  const keyProblems = qualifiedNameProblems(requirement.key);
+  if (keyProblems.length > 0) {
+    throw badRequest(`key: Invalid value: ${JSON.stringify(requirement.key)}: ${keyProblems.join("; ")}`);
+  }
+  if (requirement.operator !== "In" && requirement.operator !== "NotIn") return requirement;
+  if (requirement.values.length === 0) {
+    throw badValues([], "for 'in', 'notin' operators, values set can't be empty");
+  }
+  requirement.values.forEach((value, index) => {
+    const problems = labelValueProblems(value);
+    if (problems.length > 0) {
+      throw badRequest(
+        `values[${index}][${requirement.key}]: Invalid value: ${JSON.stringify(value)}: ${problems.join("; ")}`,
+      );
+    }
+  });
+  return requirement;
+}
+
+function badValues(values: readonly string[], why: string): ApiError {
+  return badRequest(`values: Invalid value: ${JSON.stringify(values)}: ${why}`);
+}
+
+interface Token {
+  readonly type: "symbol" | "identifier" | "end";
+  readonly text: string;
+}
+
+const end: Token = { type: "end", text: "" };
+
+function tokenize(text: string): readonly Token[] {
+  const tokens: Token[] = [];
+  const scanner = /[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^ \t\r\n=!(),<>]+))/y;
+  for (let match = scanner.exec(text); match !== null; match = scanner.exec(text)) {
+    const [, symbol, identifier] = match;
+    if (symbol !== undefined) tokens.push({ type: "symbol", text: symbol });
+    else tokens.push({ type: "identifier", text: identifier ?? "" });
+  }
+  return tokens;
+}
+
+/** `in` and `notin` are words like any other where a key or a value is expected. */
+class Parser {
+  readonly #tokens: readonly Token[];
+  #position = 0;
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens;
+  }
+
+  parse(): readonly LabelRequirement[] {
+    const requirements: LabelRequirement[] = [];
+    if (this.#peek().type === "end") return requirements;
+    for (;;) {
+      if (this.#peek().type !== "identifier" && this.#peek().text !== "!") {
+        throw this.#unexpected(
+          requirements.length === 0
+            ? ", expected: !, identifier, or 'end of string'"
+            : ", expected: identifier after ','",
+        );
+      }
+      requirements.push(this.#requirement());
+      if (this.#peek().type === "end") return requirements;
+      if (this.#peek().text !== ",") throw this.#unexpected(", expected: ',' or 'end of string'");
+      this.#next();
+    }
+  }
+
+  #requirement(): LabelRequirement {
+    const isNegated = this.#peek().text === "!";
+    if (isNegated) this.#next();
+    if (this.#peek().type !== "identifier") throw this.#unparsable(", expected: identifier");
+    const key = this.#next().text;
+    if (isNegated) return checked({ key, operator: "DoesNotExist" });
+    const { type, text: operator } = this.#peek();
+    if (type === "end" || operator === ",") return checked({ key, operator: "Exists" });
+    switch (operator) {
+      case "in":
+      case "notin":
+        this.#next();
+        return checked({ key, operator: operator === "in" ? "In" : "NotIn", values: this.#valueList() });
+      case "=":
+      case "==":
+      case "!=":
+        this.#next();
+        return checked({ key, operator: operator === "!=" ? "NotIn" : "In", values: [this.#exactValue()] });
+      case ">":
+      case "<":
+        this.#next();
+        return checked({ key, operator: operator === ">" ? "Gt" : "Lt", bound: this.#bound() });
+      default:
+        throw this.#unparsable(", expected: in, notin, =, ==, !=, gt, lt");
+    }
+  }
+
+  #exactValue(): string {
+    const { type, text } = this.#peek();
+    if (type === "end" || text === ",") return "";
+    if (type !== "identifier") throw this.#unparsable(", expected: identifier");
+    return this.#next().text;
+  }
+
+  #bound(): bigint {
+    const text = this.#exactValue();
+    if (!integerPattern.test(text)) {
+      throw badRequest(
+        `unable to parse requirement: values[0]: Invalid value: ${JSON.stringify(text)}: for 'Gt', 'Lt' operators, the value must be an integer`,
+      );
+    }
+    return BigInt(text);
+  }
+
+  /** `(a, b)`; an item may be empty, which is the empty value. */
+  #valueList(): readonly string[] {
+    if (this.#peek().text !== "(") throw this.#unparsable(" expected: '('");
+    this.#next();
+    const values = new Set<string>();
+    for (;;) {
+      values.add(this.#peek().type === "identifier" ? this.#next().text : "");
+      const { text } = this.#peek();
+      if (text !== "," && text !== ")") throw this.#unparsable(", expected: ',' or ')'");
+      this.#next();
+      if (text === ")") return [...values].toSorted();
+    }
+  }
+
+  #peek(): Token {
+    return this.#tokens[this.#position] ?? end;
+  }
+
+  #next(): Token {
+    const token = this.#peek();
+    this.#position += 1;
+    return token;
+  }
+
+  #unexpected(expectation: string): ApiError {
+    return badRequest(`found '${this.#peek().text}'${expectation}`);
+  }
+
+  #unparsable(expectation: string): ApiError {
+    return badRequest(`unable to parse requirement: found '${this.#peek().text}'${expectation}`);
+  }
+}

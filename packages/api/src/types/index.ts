@@ -1,0 +1,10 @@
+export type * from "./container.ts";
+export type * from "./core.ts";
+export type * from "./event.ts";
+export * from "./isopod.ts";
+export type * from "./meta.ts";
+export type * from "./node.ts";
+export type * from "./pod.ts";
+export type * from "./status.ts";
+export type * from "./table.ts";
+export type * from "./volume.ts";
