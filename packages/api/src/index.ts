@@ -31,6 +31,7 @@ export {
   labelValueProblems,
   qualifiedNameProblems,
 } from "./names.ts";
+export { matchesNodeSelectorTerm } from "./node-selector.ts";
 export {
   addressAnnotation,
   defaultVpcName,

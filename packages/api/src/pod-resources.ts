@@ -30,7 +30,7 @@ export function podSize(pod: Pod): InstanceSize | undefined {
     };
   }
   const sizing = sizePod(pod.spec);
-  return sizing.fits ? sizing.size : undefined;
+  return sizing.causes.length === 0 ? sizing.size : undefined;
 }
 
 /** What the pod takes of a node: its size and the VM around it. Undefined as {@link podSize}. */

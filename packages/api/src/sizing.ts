@@ -31,17 +31,16 @@ export const catalogue: readonly InstanceSize[] = Object.freeze(
 export const defaultSize: InstanceSize = Object.freeze({ cpuMilli: 250, memoryMiB: 512 });
 export const largestSize: InstanceSize = Object.freeze({ cpuMilli: 16_000, memoryMiB: 128 * gib });
 
-export type PodSizing =
-  | {
-      readonly fits: true;
-      readonly requested: InstanceSize;
-      readonly size: InstanceSize;
-      /** The size is not what was asked for: the caller is told, with `message`. */
-      readonly isRounded: boolean;
-      readonly message: string;
-    }
-  /** Beyond the largest size, or not a quantity at all: `causes` are for `invalid`. */
-  | { readonly fits: false; readonly causes: readonly StatusCause[]; readonly message: string };
+export interface PodSizing {
+  readonly requested: InstanceSize;
+  /** The smallest size that holds the request; the largest one when `causes` say that the pod is beyond it. */
+  readonly size: InstanceSize;
+  /** The size is not what was asked for: the caller is told, with `message`. */
+  readonly isRounded: boolean;
+  readonly message: string;
+  /** Why the pod cannot be sized (beyond the largest, or not quantities), for `invalid`. Empty for all others. */
+  readonly causes: readonly StatusCause[];
+}
 
 /**
  * The catalogue size of a pod: the larger of its init containers' maximum and the sum of its app and sidecar containers.
@@ -51,26 +50,21 @@ export type PodSizing =
  */
 export function sizePod(spec: PodSpec): PodSizing {
   const causes: StatusCause[] = [];
-  const cpuMilli = totalOf(spec, "cpu", quantityToMilli, causes) ?? defaultSize.cpuMilli;
-  const memoryMiB = totalOf(spec, "memory", quantityToMiB, causes) ?? defaultSize.memoryMiB;
-  if (causes.length > 0) return { fits: false, causes, message: "the resources of the containers cannot be read" };
-
-  const requested = { cpuMilli, memoryMiB };
+  const requested = {
+    cpuMilli: totalOf(spec, "cpu", quantityToMilli, causes) ?? defaultSize.cpuMilli,
+    memoryMiB: totalOf(spec, "memory", quantityToMiB, causes) ?? defaultSize.memoryMiB,
+  };
   const size = roundUpSize(requested);
   if (size === undefined) {
-    const message = `asks for ${describeSize(requested)} in all, and the largest instance size is ${describeSize(largestSize)}`;
-    const field = "spec.containers";
-    return {
-      fits: false,
-      causes: [{ reason: "FieldValueInvalid", message: `Invalid value: the pod ${message}`, field }],
-      message,
-    };
+    const message = `the pod asks for ${describeSize(requested)} in all, and the largest instance size is ${describeSize(largestSize)}`;
+    causes.push({ reason: "FieldValueInvalid", message: `Invalid value: ${message}`, field: "spec.containers" });
+    return { requested, size: largestSize, isRounded: false, message, causes };
   }
-  const isRounded = size.cpuMilli !== cpuMilli || size.memoryMiB !== memoryMiB;
+  const isRounded = size.cpuMilli !== requested.cpuMilli || size.memoryMiB !== requested.memoryMiB;
   const message = isRounded
     ? `instance size rounded up from ${describeSize(requested)} to ${describeSize(size)}, which is what is billed`
     : `instance size is ${describeSize(size)}`;
-  return { fits: true, requested, size, isRounded, message };
+  return { requested, size, isRounded, message, causes };
 }
 
 /** The smallest size that holds the request; undefined beyond the largest. */
