@@ -1,0 +1,5 @@
+export type { Accelerator, Machine, MachineDisk, MachineExit, MachineSpec, Vmm } from "./contract.ts";
+export { VmmError, type VmmErrorCode, vmmErrorCodes } from "./errors.ts";
+export { monitorThreads } from "./machine-spec.ts";
+export type { AcceleratorChoice } from "./qemu/accelerator.ts";
+export { createQemuVmm, type QemuVmmOptions } from "./qemu/qemu-vmm.ts";

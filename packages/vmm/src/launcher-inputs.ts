@@ -1,0 +1,20 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const launcherDirectory = fileURLToPath(new URL("../launcher/", import.meta.url));
+
+/** SHA-256 of every file that decides what the launcher's build makes, by path inside `launcher/`. */
+export function launcherInputs(): Readonly<Record<string, string>> {
+  const sources = readdirSync(join(launcherDirectory, "src")).map((name) => `src/${name}`);
+  const paths = ["Cargo.lock", "Cargo.toml", "build", ...sources].toSorted();
+  return Object.fromEntries(
+    paths.map((path) => [
+      path,
+      createHash("sha256")
+        .update(readFileSync(join(launcherDirectory, path)))
+        .digest("hex"),
+    ]),
+  );
+}

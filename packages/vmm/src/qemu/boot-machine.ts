@@ -1,0 +1,173 @@
+import type { ChildProcess } from "node:child_process";
+import { type FileHandle, open, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, type Logger, systemErrorCode } from "@isopod/base";
+import type { Accelerator, MachineSpec } from "../contract.ts";
+import { VmmError } from "../errors.ts";
+import { checkMachineSpec } from "../machine-spec.ts";
+import { type CgroupPaths, cgroupDirectories, createCgroup, machineCgroup } from "./cgroup.ts";
+import { monitorCommand } from "./command-line.ts";
+import { launch } from "./launch.ts";
+import { machineFiles, type MachineRecord, writeMachineRecord } from "./machine-record.ts";
+import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
+import { QemuMachine, readTail, removeMachineTraces, stderrBytes } from "./qemu-machine.ts";
+import { QmpClient } from "./qmp-client.ts";
+
+/** How machines are booted here; the same for all of one `Vmm`. Paths are the host's. */
+export interface BootSettings {
+  readonly program: string;
+  readonly launcherPath: string;
+  readonly accelerator: Accelerator["name"];
+  readonly cgroupRoots: CgroupPaths;
+  readonly kernelPath: string;
+  readonly initramfsPath: string | undefined;
+  readonly commandLine: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Machines are ended before the service and the rest of the host when memory runs out. */
+const outOfMemoryScore = 500;
+/** From the exec to QEMU's greeting: 0.1 s on an idle host; this bounds an overloaded one. */
+const monitorStartMs = 30_000;
+
+/** Cold boot; returns once the monitor answers. Throws `VmmError`, having left nothing behind. */
+export async function bootMachine(
+  spec: MachineSpec,
+  settings: BootSettings,
+  onForgotten: () => void,
+  signal?: AbortSignal,
+): Promise<QemuMachine> {
+  checkMachineSpec(spec, [machineFiles.qmp, machineFiles.agent]);
+  signal?.throwIfAborted();
+  const cgroups = machineCgroup(settings.cgroupRoots, spec.id);
+  const record: MachineRecord = { id: spec.id, cpuMilli: spec.limits.cpuMilli, cgroups };
+  // Held here as soon as it exists, because the clean-up below needs it wherever the boot stopped.
+  const started: { process?: ProcessIdentity; stderr?: FileHandle; child?: ChildProcess } = {};
+  await checkEmpty(spec);
+  await writeRecord(spec, record);
+  try {
+    await createCgroup(cgroups, spec.limits);
+  } catch (error) {
+    await rm(join(spec.directory, machineFiles.record));
+    throw error;
+  }
+  try {
+    const child = await launch(launchPlan(spec, settings, cgroups), {
+      launcherPath: settings.launcherPath,
+      id: spec.id,
+      signal,
+      record: async (pid) => {
+        const identity = await identifyProcess(pid);
+        if (identity === undefined) throw new Error(`the launcher, process ${pid}, is gone`);
+        started.process = identity;
+        started.stderr = await open(`/proc/${pid}/fd/2`, "r");
+        await writeRecord(spec, { ...record, process: identity });
+      },
+    });
+    started.child = child;
+    const { process: identity, stderr } = started;
+    if (identity === undefined || stderr === undefined) throw new Error("the launcher ran without being recorded");
+    const qmp = await connectToMonitor(spec, child, stderr, signal);
+    const { clock, logger } = settings;
+    const { directory } = spec;
+    return new QemuMachine({ directory, record, process: identity, qmp, child, stderr, clock, logger, onForgotten });
+  } catch (error) {
+    await endChild(started.child);
+    await started.stderr?.close();
+    await removeMachineTraces(spec.directory, record, settings.clock);
+    throw error;
+  }
+}
+
+function launchPlan(spec: MachineSpec, settings: BootSettings, cgroups: CgroupPaths) {
+  const initramfs = settings.initramfsPath;
+  const command = monitorCommand(spec, settings.accelerator, {
+    kernelPath: "/kernel",
+    initramfsPath: initramfs === undefined ? undefined : "/initramfs",
+    commandLine: settings.commandLine,
+  });
+  return {
+    program: settings.program,
+    arguments: command.arguments,
+    environment: { LC_ALL: "C" },
+    userId: spec.userId,
+    mountPoint: spec.directory,
+    binds: [
+      { source: settings.kernelPath, target: "kernel" },
+      ...(initramfs === undefined ? [] : [{ source: initramfs, target: "initramfs" }]),
+    ],
+    hasKvm: settings.accelerator === "kvm",
+    cgroups: cgroupDirectories(cgroups),
+    stderrBytes,
+    outOfMemoryScore,
+    descriptors: command.descriptors,
+  };
+}
+
+/** The socket listens since before the exec, so the connection waits in its queue; a monitor that ends closes it. */
+async function connectToMonitor(
+  spec: MachineSpec,
+  child: ChildProcess,
+  stderr: FileHandle,
+  signal: AbortSignal | undefined,
+): Promise<QmpClient> {
+  try {
+    return await QmpClient.connect(join(spec.directory, machineFiles.qmp), {
+      timeoutMs: monitorStartMs,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof VmmError && cause.code === "BootTimeout") throw cause;
+    await endChild(child);
+    const said = (await readTail(stderr)).trim();
+    throw new VmmError(
+      `machine ${spec.id}: the monitor ended while starting: ${said === "" ? "it said nothing" : said}`,
+      {
+        code: "LaunchFailed",
+        stage: "boot",
+        object: spec.id,
+        remedy: "The monitor's own words above name the cause.",
+        cause,
+      },
+    );
+  }
+}
+
+async function endChild(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  child.kill("SIGKILL");
+  await ended;
+}
+
+async function writeRecord(spec: MachineSpec, record: MachineRecord): Promise<void> {
+  try {
+    await writeMachineRecord(spec.directory, record);
+  } catch (cause) {
+    const isFull = ["ENOSPC", "EDQUOT"].includes(systemErrorCode(cause) ?? "");
+    throw new VmmError(`machine ${spec.id}: its directory ${spec.directory} cannot be written`, {
+      code: isFull ? "NoSpace" : "InvalidSpec",
+      stage: "boot",
+      object: spec.id,
+      remedy: isFull ? "Free some space on the host and try again." : "The directory must exist and be writable.",
+      cause,
+    });
+  }
+}
+
+/** A directory that already has a machine would lose its record to this one. */
+async function checkEmpty(spec: MachineSpec): Promise<void> {
+  const names = await readdir(spec.directory).catch(() => []);
+  if (names.length === 0) return;
+  throw new VmmError(
+    `machine ${spec.id}: its directory ${spec.directory} is not empty (${names.slice(0, 5).join(", ")})`,
+    {
+      code: "InvalidSpec",
+      stage: "boot",
+      object: spec.id,
+      remedy: "Give each machine a new directory.",
+    },
+  );
+}

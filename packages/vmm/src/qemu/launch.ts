@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { Duplex } from "node:stream";
+import { VmmError, type VmmErrorCode } from "../errors.ts";
+import { encodeLaunchPlan, type LaunchPlan } from "./launch-plan.ts";
+
+export interface LaunchOptions {
+  readonly launcherPath: string;
+  /** The machine, for error messages. */
+  readonly id: string;
+  /** Called when the jail stands and before the monitor may run; what it throws ends the launch. */
+  readonly record: (pid: number) => Promise<void>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Runs the launcher until it has become the monitor and returns that process.
+ * Throws `VmmError`: `LaunchFailed`, `DiskUnavailable`, `TapUnavailable`, `CgroupUnavailable`, `NoSpace`.
+ */
+export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess> {
+  options.signal?.throwIfAborted();
+  const child = spawn(options.launcherPath, [], { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore", "pipe"] });
+  // Heard first of all: a failed spawn is told by an event, and one without a listener ends the process.
+  const spawned = once(child, "spawn");
+  const control = child.stdio[3];
+  if (!(control instanceof Duplex)) throw new TypeError("descriptor 3 of the launcher is not a stream");
+  const abort = () => child.kill("SIGKILL");
+  options.signal?.addEventListener("abort", abort);
+  try {
+    await spawned;
+    const pid = child.pid ?? 0;
+    control.on("error", () => {});
+    control.write(encodeLaunchPlan(plan));
+    let answer = "";
+    let mayRun = false;
+    for await (const chunk of control) {
+      answer += String(chunk);
+      if (answer === "ready\n") {
+        answer = "";
+        mayRun = true;
+        await options.record(pid);
+        control.write("go\n");
+      }
+      // The launcher says at most one more line, of bounded length; whatever says more is not the launcher.
+      if (answer.length > 16_384) break;
+    }
+    options.signal?.throwIfAborted();
+    // No word and the end of the conversation: the exec closed the launcher's side.
+    if (answer === "" && mayRun) return child;
+    throw failureOf(answer, options.id);
+  } catch (cause) {
+    child.kill("SIGKILL");
+    options.signal?.throwIfAborted();
+    if (cause instanceof VmmError) throw cause;
+    throw new VmmError(`machine ${options.id}: the launcher ${options.launcherPath} cannot be run`, {
+      code: "LaunchFailed",
+      stage: "boot",
+      object: options.id,
+      remedy: "The cache directory must be on a file system that allows executables.",
+      cause,
+    });
+  } finally {
+    options.signal?.removeEventListener("abort", abort);
+    control.destroy();
+  }
+}
+
+const codeOfStep: Readonly<Record<string, VmmErrorCode>> = Object.freeze({
+  "open-file": "DiskUnavailable",
+  "open-tap": "TapUnavailable",
+  "find-tap": "TapUnavailable",
+  "open-namespace": "TapUnavailable",
+  "enter-namespace": "TapUnavailable",
+  "join-cgroup": "CgroupUnavailable",
+});
+
+const remedyOf: Readonly<Partial<Record<VmmErrorCode, string>>> = Object.freeze({
+  DiskUnavailable: "The file must exist and be readable (and writable, for a writable disk).",
+  TapUnavailable: "The tap device must exist in the given network namespace and be in use by no other machine.",
+  CgroupUnavailable: "The service needs write access to the host's cgroups.",
+  NoSpace: "Free some space on the host and try again.",
+});
+
+/** ENOSPC and EDQUOT. */
+const noSpaceNumbers: readonly number[] = [28, 122];
+
+/** The launcher's `error <step> <errno> <message>` as an error of ours. */
+export function failureOf(answer: string, id: string): VmmError {
+  const match = /^error (\S+) (-?\d+) (.*)\n$/s.exec(answer);
+  const [step = "unknown", number = "0", message = "the launcher ended without saying why"] = match?.slice(1) ?? [];
+  const code = noSpaceNumbers.includes(Number(number)) ? "NoSpace" : (codeOfStep[step] ?? "LaunchFailed");
+  const remedy = remedyOf[code];
+  return new VmmError(`machine ${id}: step ${step} of its launch failed: ${message}`, {
+    code,
+    stage: "boot",
+    object: id,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}

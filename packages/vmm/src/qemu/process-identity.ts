@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises";
+import { systemErrorCode } from "@isopod/base";
+
+/** A process, told apart from any later one with the same number. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Start time in clock ticks since the host booted, field 22 of /proc/PID/stat; exec does not change it. */
+  readonly startTicks: string;
+  /** The kernel's identity of this boot of the host. */
+  readonly bootId: string;
+}
+
+/** The identity of a running process; undefined when there is none, or only a zombie. */
+export async function identifyProcess(pid: number): Promise<ProcessIdentity | undefined> {
+  const startTicks = await startTicksOf(pid);
+  return startTicks === undefined ? undefined : { pid, startTicks, bootId: await readBootId() };
+}
+
+export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
+  return (await startTicksOf(identity.pid)) === identity.startTicks && (await readBootId()) === identity.bootId;
+}
+
+async function startTicksOf(pid: number): Promise<string | undefined> {
+  let stat: string;
+  try {
+    stat = await readFile(`/proc/${pid}/stat`, "latin1");
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+  // The second field, the name in parentheses, may itself contain blanks and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, startTicks] = [fields[0], fields[19]];
+  // Z and X: dead, and only waiting for a parent to notice.
+  return state === "Z" || state === "X" ? undefined : startTicks;
+}
+
+async function readBootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+}

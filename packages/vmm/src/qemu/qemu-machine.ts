@@ -1,0 +1,225 @@
+import type { ChildProcess } from "node:child_process";
+import type { FileHandle } from "node:fs/promises";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, Logger } from "@isopod/base";
+import type { Machine, MachineExit } from "../contract.ts";
+import { limitCgroupCpu, removeCgroup, wasKilledForMemory } from "./cgroup.ts";
+import { consoleRingBytes } from "./command-line.ts";
+import { machineFiles, type MachineRecord } from "./machine-record.ts";
+import { isRunning, type ProcessIdentity } from "./process-identity.ts";
+import type { QmpClient } from "./qmp-client.ts";
+import { isRecord } from "./qmp-codec.ts";
+
+/** How much of each log is kept in a {@link MachineExit}. */
+const tailBytes = 4096;
+/** The most of the monitor's standard error that is kept; the file in memory has this size and cannot grow. */
+export const stderrBytes = 64 * 1024;
+/** How long a monitor told to quit, or one whose control socket is gone, has before it is killed. */
+const graceMs = 3000;
+/** How long a machine stopped by a full host disk waits before it tries again. */
+const noSpaceRetryMs = 5000;
+
+export interface QemuMachineParts {
+  readonly directory: string;
+  readonly record: MachineRecord;
+  readonly process: ProcessIdentity;
+  readonly qmp: QmpClient;
+  /** The monitor, when this process started it. */
+  readonly child: ChildProcess | undefined;
+  /** The monitor's standard error; owned by the machine from now on. */
+  readonly stderr: FileHandle;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called once, when the machine is gone or detached. */
+  readonly onForgotten: () => void;
+}
+
+/**
+ * A running monitor. It is `running` until the guest ends itself, `kill` ends it, or the process dies; each way leads
+ * to the end of the process, and that alone settles `exited`. `detach` leaves it running and this object without use.
+ */
+export class QemuMachine implements Machine {
+  readonly id: string;
+  readonly pid: number;
+  readonly directory: string;
+  readonly agentSocketPath: string;
+  readonly exited: Promise<MachineExit>;
+  readonly #parts: QemuMachineParts;
+  readonly #detached = new AbortController();
+  #console = "";
+  #hasGuestEnded = false;
+  #isKilled = false;
+  #isGone = false;
+  #isWaitingForSpace = false;
+
+  constructor(parts: QemuMachineParts) {
+    this.#parts = parts;
+    this.id = parts.record.id;
+    this.pid = parts.process.pid;
+    this.directory = parts.directory;
+    this.agentSocketPath = join(parts.directory, machineFiles.agent);
+    parts.qmp.onEvent((name, data) => this.#onEvent(name, data));
+    const ending = Promise.withResolvers<MachineExit>();
+    this.exited = ending.promise;
+    void this.#settle(ending.resolve);
+  }
+
+  async limitCpu(): Promise<void> {
+    // A machine that has just ended has no cgroup to limit any more.
+    if (!this.#isGone) await limitCgroupCpu(this.#parts.record.cgroups, this.#parts.record.cpuMilli);
+  }
+
+  async kill(): Promise<void> {
+    this.#isKilled = true;
+    if (!this.#isGone) await this.#end();
+    await this.exited;
+  }
+
+  detach(): void {
+    if (this.#isGone || this.#detached.signal.aborted) return;
+    this.#detached.abort();
+    this.#parts.qmp.close();
+    this.#parts.child?.unref();
+    void this.#parts.stderr.close();
+    this.#parts.onForgotten();
+  }
+
+  /** Acts on what happened before anyone listened; for a machine found again. */
+  async catchUp(): Promise<void> {
+    const answer = await this.#parts.qmp.execute("query-status");
+    const status = isRecord(answer) ? answer["status"] : undefined;
+    if (status === "shutdown" || status === "guest-panicked") this.#onEvent("SHUTDOWN", { guest: true });
+    if (status === "io-error") this.#onEvent("BLOCK_IO_ERROR", { action: "stop" });
+  }
+
+  #onEvent(name: string, data: Readonly<Record<string, unknown>>): void {
+    if (name === "SHUTDOWN" && data["guest"] === true && !this.#hasGuestEnded) {
+      this.#hasGuestEnded = true;
+      void this.#end();
+    }
+    if (name === "BLOCK_IO_ERROR" && data["action"] === "stop") void this.#continueLater();
+  }
+
+  /** Keeps the console's tail and ends the monitor, politely at first: a disk that outlives it is then consistent. */
+  async #end(): Promise<void> {
+    const { qmp, clock } = this.#parts;
+    try {
+      await this.#readConsole();
+      await qmp.execute("quit", {}, graceMs);
+      const timer = new AbortController();
+      await Promise.race([this.exited, clock.sleep(graceMs, timer.signal)]);
+      timer.abort();
+    } catch {
+      // A monitor that does not answer, or is gone already: either way the signal below settles it.
+    }
+    if (!this.#isGone) await this.#killProcess();
+  }
+
+  async #readConsole(): Promise<void> {
+    const answer = await this.#parts.qmp.execute(
+      "ringbuf-read",
+      { device: "console", size: consoleRingBytes, format: "base64" },
+      graceMs,
+    );
+    if (typeof answer !== "string") return;
+    this.#console = (this.#console + Buffer.from(answer, "base64").toString("latin1")).slice(-tailBytes);
+  }
+
+  async #killProcess(): Promise<void> {
+    // Checked right before, so that no later process with the same number is hit.
+    if (!(await isRunning(this.#parts.process))) return;
+    try {
+      process.kill(this.pid, "SIGKILL");
+    } catch {
+      // It ended between the check and the signal.
+    }
+  }
+
+  /** QEMU stops a machine whose writable disk finds the host's disk full; it goes on once there is room again. */
+  async #continueLater(): Promise<void> {
+    if (this.#isWaitingForSpace) return;
+    this.#isWaitingForSpace = true;
+    this.#parts.logger.warn(
+      { machine: this.id, retryMs: noSpaceRetryMs },
+      "the host's disk is full: the machine is stopped until there is space again",
+    );
+    try {
+      await this.#parts.clock.sleep(noSpaceRetryMs, this.#detached.signal);
+      this.#isWaitingForSpace = false;
+      await this.#parts.qmp.execute("cont");
+    } catch {
+      // The machine was detached or ended while it waited.
+    }
+  }
+
+  async #settle(resolve: (exit: MachineExit) => void): Promise<void> {
+    const { child, qmp, record, stderr, clock, logger } = this.#parts;
+    const reaped = child === undefined ? undefined : exitOf(child);
+    // The control socket ends with the process, at once, whoever its parent is.
+    await qmp.closed;
+    if (this.#detached.signal.aborted) return;
+    await this.#awaitEnd();
+    const how = await reaped;
+    this.#isGone = true;
+
+    let stderrTail = await readTail(stderr);
+    await stderr.close().catch(() => {});
+    if (await wasKilledForMemory(record.cgroups)) {
+      stderrTail += "The host ended the monitor: it outgrew the memory bound of its cgroup.\n";
+    }
+    try {
+      await removeMachineTraces(this.directory, record, clock);
+    } catch (error) {
+      logger.warn({ machine: this.id, error }, "something of an ended machine could not be removed");
+    }
+    this.#parts.onForgotten();
+    resolve({
+      exitCode: how?.exitCode,
+      signal: how?.signal,
+      isExpected: this.#isKilled || (this.#hasGuestEnded && !this.#console.includes("Kernel panic")),
+      stderrTail,
+      consoleTail: this.#console,
+    });
+  }
+
+  async #awaitEnd(): Promise<void> {
+    const { clock, process: identity } = this.#parts;
+    const deadlineMs = clock.monotonicMs() + graceMs;
+    while (await isRunning(identity)) {
+      // Without its control socket a monitor cannot be governed, so it must not go on.
+      if (clock.monotonicMs() > deadlineMs) await this.#killProcess();
+      await clock.sleep(5);
+    }
+  }
+}
+
+/** Removes the cgroup and the files of a machine whose process is gone; its directory stays, for its owner to delete. */
+export async function removeMachineTraces(directory: string, record: MachineRecord, clock: Clock): Promise<void> {
+  await removeCgroup(record.cgroups, clock);
+  // The record last: as long as it is there, whoever finds it repeats what was not finished.
+  for (const name of [machineFiles.qmp, machineFiles.agent, machineFiles.record]) {
+    await rm(join(directory, name), { force: true });
+  }
+}
+
+interface ChildExit {
+  readonly exitCode: number | undefined;
+  readonly signal: string | undefined;
+}
+
+async function exitOf(child: ChildProcess): Promise<ChildExit> {
+  if (child.exitCode === null && child.signalCode === null) {
+    await new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  }
+  return { exitCode: child.exitCode ?? undefined, signal: child.signalCode ?? undefined };
+}
+
+/** The last of what was written to the fixed-size file; the unwritten rest of it is zeroes. */
+export async function readTail(stderr: FileHandle): Promise<string> {
+  const buffer = Buffer.alloc(stderrBytes);
+  const { bytesRead } = await stderr.read(buffer, 0, stderrBytes, 0);
+  const end = buffer.indexOf(0);
+  const written = buffer.subarray(0, end === -1 ? bytesRead : Math.min(end, bytesRead));
+  return written.subarray(-tailBytes).toString("latin1");
+}

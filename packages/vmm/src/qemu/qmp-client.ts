@@ -1,0 +1,171 @@
+import { connect, type Socket } from "node:net";
+import { VmmError } from "../errors.ts";
+import { encodeCommand, LineSplitter, parseMessage, type QmpMessage } from "./qmp-codec.ts";
+
+export interface QmpOptions {
+  /** How long connecting, greeting and each command may take; default 10 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+type EventListener = (name: string, data: Readonly<Record<string, unknown>>) => void;
+
+interface Pending {
+  readonly command: string;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * One QMP session. A QEMU socket serves one client at a time: a second one is accepted by the kernel
+ * but greeted only when the first is gone.
+ */
+export class QmpClient {
+  readonly #socket: Socket;
+  readonly #path: string;
+  readonly #timeoutMs: number;
+  readonly #splitter = new LineSplitter();
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners = new Set<EventListener>();
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #greeted = Promise.withResolvers<void>();
+  #nextId = 1;
+  #error: Error | undefined;
+
+  private constructor(socket: Socket, path: string, timeoutMs: number) {
+    this.#socket = socket;
+    this.#path = path;
+    this.#timeoutMs = timeoutMs;
+    // Unheard when the session ends before anyone waits for it.
+    this.#greeted.promise.catch(() => {});
+    socket.on("data", (chunk) => this.#receive(chunk));
+    socket.on("error", (error) => {
+      this.#error ??= error;
+    });
+    socket.on("close", () => this.#onClose());
+  }
+
+  /** Connects, awaits the greeting and leaves negotiation mode. Throws `VmmError` `MonitorFailed` or `BootTimeout`. */
+  static async connect(path: string, options: QmpOptions = {}): Promise<QmpClient> {
+    options.signal?.throwIfAborted();
+    const timeoutMs = options.timeoutMs ?? 10_000;
+    const client = new QmpClient(connect({ path }), path, timeoutMs);
+    const timer = setTimeout(() => {
+      client.#fail(
+        new VmmError(`the monitor at ${path} sent no greeting within ${timeoutMs} ms`, {
+          code: "BootTimeout",
+          stage: "boot",
+          object: path,
+          remedy: "The host may be overloaded, or another process holds the monitor; try again.",
+        }),
+      );
+    }, timeoutMs);
+    const abort = () => client.#fail(options.signal?.reason);
+    options.signal?.addEventListener("abort", abort);
+    try {
+      await client.#greeted.promise;
+      await client.execute("qmp_capabilities");
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Settles when the session is over, whoever ended it. Never rejects. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** Calls `listener` for each event from now on. */
+  onEvent(listener: EventListener): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Runs one command and returns its raw answer, which the caller validates. Throws `VmmError` `MonitorFailed`. */
+  async execute(
+    command: string,
+    args: Readonly<Record<string, unknown>> = {},
+    timeoutMs = this.#timeoutMs,
+  ): Promise<unknown> {
+    if (this.#socket.destroyed) throw this.#lost(command);
+    const id = this.#nextId++;
+    return await new Promise<unknown>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(this.#failure(`the monitor did not answer ${command} within ${timeoutMs} ms`));
+      }, timeoutMs);
+      this.#pending.set(id, { command, resolve, reject, timer });
+      this.#socket.write(encodeCommand(id, command, args));
+    });
+  }
+
+  /** Ends the session; the monitor lives on. */
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** The session no longer keeps this process alive. */
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const line of this.#splitter.push(chunk)) this.#dispatch(parseMessage(line));
+    } catch (cause) {
+      // A monitor that stops speaking its protocol may be in a guest's hands; nothing it says counts any more.
+      this.#fail(this.#failure("the monitor broke its protocol", cause));
+    }
+  }
+
+  #dispatch(message: QmpMessage): void {
+    if (message.type === "greeting") return this.#greeted.resolve();
+    if (message.type === "event") {
+      for (const listener of this.#listeners) listener(message.name, message.data);
+      return;
+    }
+    if (message.id === undefined) return;
+    const pending = this.#pending.get(message.id);
+    // An answer that came after its time-out.
+    if (pending === undefined) return;
+    this.#pending.delete(message.id);
+    clearTimeout(pending.timer);
+    if (message.type === "return") pending.resolve(message.value);
+    else pending.reject(this.#failure(`the monitor refused ${pending.command}: ${message.description}`));
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error instanceof Error ? error : new Error(String(error));
+    this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    const cause = this.#error;
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.timer);
+      pending.reject(this.#lost(pending.command));
+    }
+    this.#pending.clear();
+    const isTold = cause instanceof VmmError || cause?.name === "AbortError";
+    this.#greeted.reject(isTold ? cause : this.#failure("the monitor's socket closed", cause));
+    this.#closed.resolve();
+  }
+
+  #lost(command: string): VmmError {
+    return this.#failure(`the monitor was gone before it answered ${command}`, this.#error);
+  }
+
+  #failure(what: string, cause?: unknown): VmmError {
+    return new VmmError(`${what} (${this.#path})`, {
+      code: "MonitorFailed",
+      stage: "boot",
+      object: this.#path,
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+}
