@@ -1,4 +1,20 @@
 export {
+  checkFields,
+  conformTo,
+  type DecodedBody,
+  type GroupVersionKind,
+  pruneUnknown,
+  strictDecodingError,
+} from "./codec/conform-to.ts";
+export {
+  acceptedMediaTypes,
+  type DecodeOptions,
+  decodeBody,
+  jsonMediaType,
+  protobufMediaType,
+  yamlMediaType,
+} from "./codec/decode-body.ts";
+export {
   everyField,
   type FieldRequirement,
   type FieldSelector,
@@ -33,6 +49,14 @@ export {
 } from "./names.ts";
 export { matchesNodeSelectorTerm } from "./node-selector.ts";
 export {
+  acceptedPatchMediaTypes,
+  applyPatch,
+  jsonPatchMediaType,
+  mergePatchMediaType,
+  strategicMergePatchMediaType,
+} from "./patch/apply-patch.ts";
+export { applyMergePatch } from "./patch/merge-patch.ts";
+export {
   addressAnnotation,
   defaultVpcName,
   podNodeRequest,
@@ -45,6 +69,7 @@ export {
   usageFinalizer,
   vpcAnnotation,
 } from "./pod-resources.ts";
+export { isObject, type JsonObject } from "./schema/conform.ts";
 export {
   addQuantity,
   compareQuantity,
