@@ -1,0 +1,42 @@
+/**
+ * The VPC networks of one host. One network namespace per VPC is that VPC's router; each interface is a tap in it.
+ *
+ * Everything is idempotent and rebuilt from arguments: the first `attach` after a restart puts right what a crash left behind.
+ */
+export interface VpcSpec {
+  /** DNS-1123 label of the VPC object plus its uid decide the namespace's name: names are never reused across VPCs. */
+  readonly name: string;
+  readonly uid: string;
+  /** IPv4 network, as in `10.64.0.0/16`. */
+  readonly cidr: string;
+  /** A way out through the host's address (masquerade) for every interface of the VPC. */
+  readonly hasNat: boolean;
+}
+
+export interface InterfaceSpec {
+  /** Unique on the host; the tap's name derives from it. */
+  readonly id: string;
+  readonly vpc: VpcSpec;
+  readonly address: string;
+  readonly macAddress: string;
+  /** The user id that may open the tap. */
+  readonly userId: number;
+}
+
+/** What the VM and the guest need to know of an attached interface. */
+export interface AttachedInterface {
+  readonly namespacePath: string;
+  readonly tapName: string;
+  readonly gatewayAddress: string;
+  readonly gatewayMacAddress: string;
+  readonly mtu: number;
+}
+
+/** Throws `NetworkError` (stage `network`): `InvalidSpec`, `AddressInUse`, `MissingProgram`, `NotPermitted`, `NoUplink`, `CommandFailed`. */
+export interface HostNetwork {
+  attach(spec: InterfaceSpec, signal?: AbortSignal): Promise<AttachedInterface>;
+  /** Removes the tap, its route and rules; the namespace goes with its last interface. Unknown ids are no error. */
+  detach(id: string): Promise<void>;
+  /** Ids of the interfaces this installation has on the host now. */
+  list(): Promise<readonly string[]>;
+}

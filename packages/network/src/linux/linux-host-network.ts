@@ -1,0 +1,149 @@
+import type { Logger } from "@isopod/base";
+import { cidrsOverlap, parseCidr } from "../cidr.ts";
+import type { AttachedInterface, HostNetwork, InterfaceSpec } from "../contract.ts";
+import { checkInterface } from "../interface-spec.ts";
+import { NetworkError, notPermitted } from "../network-error.ts";
+import { HostCommands, type RunCommand } from "./host-commands.ts";
+import { checkInstallation, gatewayAddress, gatewayMacAddress, mtu, namespaceName, tapName } from "./names.ts";
+import { listNamespaces, namespacePath } from "./namespaces.ts";
+import { NatGateway } from "./nat-gateway.ts";
+import { portOf } from "./port.ts";
+import { VpcRouter } from "./vpc-router.ts";
+
+export interface HostNetworkOptions {
+  /** 1 to 16 lower-case letters and digits: what two installations on one host differ by. */
+  readonly installation: string;
+  readonly logger: Logger;
+  /** Interface through which VPCs with NAT reach the outside; default: those with a default route. */
+  readonly uplink?: string;
+  /** One address per VPC with NAT, seen on this host only; default `100.64.0.0/10`. Routes of others are avoided. */
+  readonly natPool?: string;
+  /** Runs the host's programs; for tests that count them. */
+  readonly run?: RunCommand;
+}
+
+/**
+ * The host's VPC networks, by iproute2 and nftables. One process at a time may have an installation's: at the start
+ * it removes what a crash left unfinished. Throws `NetworkError` (`NotPermitted`, `MissingProgram`, `InvalidSpec`).
+ */
+export async function createHostNetwork(options: HostNetworkOptions): Promise<HostNetwork> {
+  checkInstallation(options.installation);
+  if (process.geteuid?.() !== 0) {
+    throw notPermitted("only root can make networks on this host", options.installation);
+  }
+  const network = new LinuxHostNetwork(options);
+  await network.recover();
+  return network;
+}
+
+class LinuxHostNetwork implements HostNetwork {
+  readonly #installation: string;
+  readonly #logger: Logger;
+  readonly #natPool: string;
+  readonly #commands: HostCommands;
+  readonly #nat: NatGateway;
+  readonly #routers = new Map<string, VpcRouter>();
+  /** Namespace of each interface this process has seen. */
+  readonly #namespaceOf = new Map<string, string>();
+
+  constructor(options: HostNetworkOptions) {
+    this.#installation = options.installation;
+    this.#logger = options.logger;
+    this.#natPool = options.natPool ?? "100.64.0.0/10";
+    this.#commands = new HostCommands(options.run);
+    this.#nat = new NatGateway({
+      installation: options.installation,
+      commands: this.#commands,
+      logger: options.logger,
+      pool: parseCidr(this.#natPool),
+      uplink: options.uplink,
+    });
+  }
+
+  async recover(): Promise<void> {
+    for (const namespace of await listNamespaces(this.#installation)) {
+      const ports = await this.#router(namespace).recover();
+      for (const { id } of ports) this.#namespaceOf.set(id, namespace);
+      this.#logger.info({ namespace, interfaces: ports.length }, "found a VPC network");
+    }
+    await this.#nat.closeIfUnused();
+  }
+
+  async attach(spec: InterfaceSpec, signal?: AbortSignal): Promise<AttachedInterface> {
+    checkInterface(spec);
+    if (spec.vpc.hasNat && cidrsOverlap(spec.vpc.cidr, this.#natPool)) {
+      throw new NetworkError(`VPC ${spec.vpc.name} (${spec.vpc.cidr}) overlaps the NAT addresses ${this.#natPool}`, {
+        code: "InvalidSpec",
+        object: spec.vpc.name,
+        remedy: "Choose another network for the VPC, switch its NAT off, or configure another NAT pool.",
+      });
+    }
+    const namespace = namespaceName(this.#installation, spec.vpc.name, spec.vpc.uid);
+    const elsewhere = this.#namespaceOf.get(spec.id);
+    if (elsewhere !== undefined && elsewhere !== namespace) {
+      throw new NetworkError(`the interface ${spec.id} is attached to another VPC`, {
+        code: "InvalidSpec",
+        object: spec.id,
+        remedy: "Detach it first.",
+      });
+    }
+    const port = portOf(spec);
+    this.#namespaceOf.set(spec.id, namespace);
+    try {
+      await this.#router(namespace).add(spec.vpc, port, signal);
+    } catch (error) {
+      await this.#forgetUnlessThere(spec.id, namespace);
+      throw error;
+    }
+    return {
+      namespacePath: namespacePath(namespace),
+      tapName: port.tapName,
+      gatewayAddress,
+      gatewayMacAddress,
+      mtu,
+    };
+  }
+
+  async detach(id: string): Promise<void> {
+    const namespace = this.#namespaceOf.get(id) ?? (await this.#find(id));
+    if (namespace === undefined) return;
+    const router = this.#router(namespace);
+    await router.remove(id, tapName(id));
+    this.#namespaceOf.delete(id);
+    if (router.isIdle && ![...this.#namespaceOf.values()].includes(namespace)) this.#routers.delete(namespace);
+  }
+
+  async list(): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for (const namespace of await listNamespaces(this.#installation)) {
+      for (const { id } of await this.#router(namespace).readPorts()) ids.push(id);
+    }
+    return ids.toSorted();
+  }
+
+  #router(namespace: string): VpcRouter {
+    let router = this.#routers.get(namespace);
+    if (router === undefined) {
+      router = new VpcRouter(namespace, this.#commands, this.#nat);
+      this.#routers.set(namespace, router);
+    }
+    return router;
+  }
+
+  /** The namespace that has an interface this process did not know of. */
+  async #find(id: string): Promise<string | undefined> {
+    for (const namespace of await listNamespaces(this.#installation)) {
+      const ports = await this.#router(namespace).readPorts();
+      if (ports.some((port) => port.id === id)) return namespace;
+    }
+    return undefined;
+  }
+
+  /** A second attach of an id that failed may have left the first one standing. */
+  async #forgetUnlessThere(id: string, namespace: string): Promise<void> {
+    const ports = await this.#router(namespace)
+      .readPorts()
+      .catch(() => undefined);
+    if (ports !== undefined && !ports.some((port) => port.id === id)) this.#namespaceOf.delete(id);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * A host network in a process of its own, so that its host can be a namespace and so that it can be killed.
+ * Arguments: installation, and after how many calls of a program the process kills itself half-way through the next
+ * (-1: never). One JSON request a line, one JSON answer a line.
+ */
+import { createInterface } from "node:readline";
+import { runCommand, silentLogger } from "@isopod/base";
+import { createHostNetwork, type InterfaceSpec, NetworkError } from "../index.ts";
+import type { RunCommand } from "../linux/host-commands.ts";
+
+export type HostRequest =
+  | { readonly method: "attach"; readonly spec: InterfaceSpec }
+  | { readonly method: "detach"; readonly id: string }
+  | { readonly method: "list" };
+
+const [installation = "", callsLeft = "-1"] = process.argv.slice(2);
+let remaining = Number(callsLeft);
+let spawned = 0;
+
+const run: RunCommand = async (program, args, options) => {
+  spawned += 1;
+  if (remaining === 0) {
+    // Half the lines of a batch, then death: what a real kill leaves behind at the worst moment.
+    const lines = String(options?.input ?? "").split("\n");
+    const half = `${lines.slice(0, Math.ceil(lines.length / 2)).join("\n")}\n`;
+    if (args.includes("-batch") || args.includes("sh")) await runCommand(program, args, { ...options, input: half });
+    process.kill(process.pid, "SIGKILL");
+  }
+  remaining -= 1;
+  return await runCommand(program, args, options);
+};
+
+const network = await createHostNetwork({ installation, logger: silentLogger, run });
+
+async function answer(request: HostRequest): Promise<unknown> {
+  if (request.method === "attach") return await network.attach(request.spec);
+  if (request.method === "detach") return await network.detach(request.id);
+  return await network.list();
+}
+
+async function serve(line: string): Promise<void> {
+  const { number, request }: { number: number; request: HostRequest } = JSON.parse(line);
+  const before = spawned;
+  const reply = await answer(request).then(
+    (value) => ({ value: value ?? null }),
+    (error: unknown) => ({
+      error: String(error),
+      ...(error instanceof NetworkError ? { code: error.code, remedy: error.remedy } : {}),
+    }),
+  );
+  process.stdout.write(`${JSON.stringify({ number, ...reply, spawned: spawned - before })}\n`);
+}
+
+process.stdout.write("ready\n");
+for await (const line of createInterface({ input: process.stdin })) void serve(line);
