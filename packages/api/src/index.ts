@@ -1,3 +1,4 @@
+export { applyDefaults } from "./defaulting/index.ts";
 export {
   checkFields,
   conformTo,
@@ -48,6 +49,13 @@ export {
   qualifiedNameProblems,
 } from "./names.ts";
 export { matchesNodeSelectorTerm } from "./node-selector.ts";
+export { openApiV2MediaType, openApiV2Minimal } from "./openapi/open-api-v2.ts";
+export {
+  type OpenApiV3Document,
+  type OpenApiV3Index,
+  openApiV3Document,
+  openApiV3Index,
+} from "./openapi/open-api-v3.ts";
 export {
   acceptedPatchMediaTypes,
   applyPatch,
@@ -135,3 +143,5 @@ export { humanDuration, sinceText } from "./tables/duration.ts";
 export { partialObjectMetadata, printTable, type TableOptions } from "./tables/index.ts";
 export { type PodSummary, summarizePod } from "./tables/pod.ts";
 export * from "./types/index.ts";
+export { validate } from "./validation/index.ts";
+export { validatePodSpec } from "./validation/pod.ts";

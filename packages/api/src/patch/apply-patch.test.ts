@@ -37,7 +37,10 @@ describe("applyPatch", () => {
   });
 
   it("answers 415 to server-side apply and to strategic merge of other kinds than Kubernetes's own", () => {
-    assert.throws(() => apply("application/apply-patch+yaml", {}), { code: "UnsupportedMediaType" });
+    assert.throws(() => apply("application/apply-patch+yaml", {}), {
+      code: "UnsupportedMediaType",
+      message: /^server-side apply is not supported/,
+    });
     const vpc = { apiVersion: "isopod.dev/v1alpha1", kind: "VPC" };
     const patch = () => applyPatch(strategicMergePatchMediaType, { ...vpc }, Buffer.from("{}"), vpc);
     assert.throws(patch, { code: "UnsupportedMediaType" });

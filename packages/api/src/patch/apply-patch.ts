@@ -34,7 +34,9 @@ export function applyPatch(
   gvk: GroupVersionKind,
 ): DecodedBody {
   const mediaType = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  if (!acceptedPatchMediaTypes(gvk).includes(mediaType)) throw unsupportedMediaType(acceptedPatchMediaTypes(gvk));
+  const accepted = acceptedPatchMediaTypes(gvk);
+  if (mediaType === "application/apply-patch+yaml") throw noServerSideApply(accepted);
+  if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
   const parsed = readJson(patch);
   try {
     const patched = apply(mediaType, current, parsed, gvk);
@@ -57,6 +59,12 @@ function apply(mediaType: string, current: JsonObject, patch: unknown, gvk: Grou
   const type = findBuiltInType(gvk.apiVersion, gvk.kind);
   if (type === undefined) throw unsupportedMediaType(acceptedPatchMediaTypes(gvk));
   return applyStrategicMergePatch(current, patch, { kind: "object", goName: type.goName, object: type });
+}
+
+function noServerSideApply(accepted: readonly string[]): ApiError {
+  const { status } = unsupportedMediaType(accepted);
+  const message = "server-side apply is not supported by Isopod yet: apply without --server-side";
+  return new ApiError({ ...status, message: `${message} (accepted media types of patches: ${accepted.join(", ")})` });
 }
 
 /** A value of a wrong type is the patch's fault: kube-apiserver answers 422 here, not 400. */

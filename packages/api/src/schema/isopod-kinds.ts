@@ -20,32 +20,32 @@ export const isopodTypes = `
 ${object("VPC", "A private network of its own; addresses of different VPCs may overlap.")}
 spec ${group}.VPCSpec 0 r -- The network that is wanted.
 status ${group}.VPCStatus 0 o -- What is in the network now.
-= ${group}.VPCSpec -- The network that is wanted.
+= ${group}.VPCSpec
 cidr str 0 r -- IPv4 range the addresses come from, such as 10.64.0.0/16.
 nat bool 0 o -- Whether pods reach the outside through the host's address. False: there is no way out.
-= ${group}.VPCStatus -- What is in the network now.
+= ${group}.VPCStatus
 interfaces i64 0 o -- Number of network interfaces.
 
 ${object("NetworkInterface", "One pod's interface in a VPC, with its address.")}
 spec ${group}.NetworkInterfaceSpec 0 r -- The interface that is wanted.
 status ${group}.NetworkInterfaceStatus 0 o -- Where the interface is now.
-= ${group}.NetworkInterfaceSpec -- The interface that is wanted.
+= ${group}.NetworkInterfaceSpec
 vpc str 0 r -- Name of the VPC.
 address str 0 r -- IPv4 address, taken from the VPC's range.
 macAddress str 0 r -- Hardware address the pod sees.
 podName str 0 r -- Name of the pod, in the namespace of this object.
 podUID str 0 r -- UID of the pod.
-= ${group}.NetworkInterfaceStatus -- Where the interface is now.
+= ${group}.NetworkInterfaceStatus
 phase str 0 o -- Pending until a node has attached the interface, then Attached.
 nodeName str 0 o -- Node that has attached the interface.
 
 ${object("AddressClaim", "An address that is taken; that two objects cannot have one name is what keeps addresses unique.")}
 spec ${group}.AddressClaimSpec 0 r -- The address and its holder.
-= ${group}.AddressClaimSpec -- The address and its holder.
+= ${group}.AddressClaimSpec
 vpc str 0 r -- Name of the VPC.
 address str 0 r -- IPv4 address that is taken.
 interface ${group}.InterfaceReference 0 r -- The network interface that holds the address.
-= ${group}.InterfaceReference -- One network interface.
+= ${group}.InterfaceReference
 namespace str 0 r -- Namespace of the network interface.
 name str 0 r -- Name of the network interface.
 uid str 0 r -- UID of the network interface.
@@ -53,7 +53,7 @@ uid str 0 r -- UID of the network interface.
 ${object("UsageSegment", "A span of time in which a pod was billed at one size and state.")}
 spec ${group}.UsageSegmentSpec 0 r -- The span.
 status ${group}.UsageSegmentStatus 0 o -- What became of the span.
-= ${group}.UsageSegmentSpec -- The span.
+= ${group}.UsageSegmentSpec
 podName str 0 r -- Name of the pod, in the namespace of this object.
 podUID str 0 r -- UID of the pod.
 nodeName str 0 r -- Node the pod ran on.
@@ -64,12 +64,12 @@ startMicros i64 0 r -- Start, in microseconds since 1970 (UTC).
 endMicros i64 0 op -- End, in microseconds since 1970 (UTC). Absent while the span is open.
 endCause str 0 o -- Why the span ended.
 podLabels {}str 0 o -- Labels of the pod at the start, for reports by label.
-= ${group}.UsageSegmentStatus -- What became of the span.
+= ${group}.UsageSegmentStatus
 recorded bool 0 o -- Whether the span is in the ledger.
 
 ${object("PriceList", "Prices from a moment on, until a later list takes effect.")}
 spec ${group}.PriceListSpec 0 r -- The prices.
-= ${group}.PriceListSpec -- The prices.
+= ${group}.PriceListSpec
 currency str 0 r -- Currency code, such as EUR.
 effectiveFrom time 0 r -- When the prices take effect.
 vcpuSecondMicros i64 0 r -- Price of one vCPU for one second, in millionths of the currency.

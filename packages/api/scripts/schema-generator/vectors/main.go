@@ -8,8 +8,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand"
 	"os"
+	"slices"
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -236,7 +238,8 @@ func pod() map[string]any {
 func disturb(value any) any {
 	switch typed := value.(type) {
 	case map[string]any:
-		for key, member := range typed {
+		for _, key := range slices.Sorted(maps.Keys(typed)) {
+			member := typed[key]
 			switch {
 			case key == "name" || key == "uid" || key == "containerPort":
 				// An element without its key is refused here; upstream, null is a key like any other.
@@ -260,7 +263,7 @@ func disturb(value any) any {
 		}
 		if chance(3) {
 			keys := []any{}
-			for key := range typed {
+			for _, key := range slices.Sorted(maps.Keys(typed)) {
 				keys = append(keys, key)
 			}
 			typed["$retainKeys"] = keys
