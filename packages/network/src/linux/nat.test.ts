@@ -84,7 +84,7 @@ test("VPCs with the same addresses share the way out without meeting on it", asy
 
 test("the way out leads neither to the host, nor to its other networks, nor to its cloud's metadata", async () => {
   await using internet = await startInternet();
-  const { host } = internet;
+  const { host, lan } = internet;
   const spec = interfaceSpec(vpcSpec("outward", true), 2);
   await using guest = await TestGuest.start(spec, await host.attach(spec));
   assert.ok(await guest.namespace.canPing("203.0.113.7"));
@@ -93,6 +93,14 @@ test("the way out leads neither to the host, nor to its other networks, nor to i
   for (const address of ["198.51.100.1", "192.168.77.1", "192.168.77.2", "169.254.169.254", "169.254.1.2"]) {
     assert.equal(await guest.namespace.canPing(address), false, address);
   }
+  // Not even one way, on hosts that forward between all their interfaces.
+  await host.namespace.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1");
+  const [onLan, onHost] = [await lan.listen(), await host.namespace.listen()];
+  for (const address of ["192.168.77.2", "192.168.77.1", "198.51.100.1"]) await guest.namespace.send(address, "leak");
+  await host.namespace.send("192.168.77.2", "end");
+  await host.namespace.send("127.0.0.1", "end");
+  assert.deepEqual(await onLan.received, []);
+  assert.deepEqual(await onHost.received, []);
 });
 
 test("nothing outside, nor the host, reaches in; nor does the host route for its neighbours", async () => {
@@ -113,6 +121,18 @@ test("nothing outside, nor the host, reaches in; nor does the host route for its
   assert.equal(await outside.canPing(spec.address), false);
   assert.equal(await outside.canPing("192.168.77.2"), false);
   assert.equal(await lan.canPing("203.0.113.7"), false);
+  // Not even one way.
+  const neighbour = interfaceSpec(spec.vpc, 3);
+  await using other = await TestGuest.start(neighbour, await host.attach(neighbour));
+  const [inGuest, onLan] = [await guest.namespace.listen(), await lan.listen()];
+  for (const from of [host.namespace, outside]) {
+    for (const address of [spec.address, natAddress]) await from.send(address, "leak");
+  }
+  await outside.send("192.168.77.2", "leak");
+  await other.namespace.send(spec.address, "end");
+  await host.namespace.send("192.168.77.2", "end");
+  assert.deepEqual(await inGuest.received, []);
+  assert.deepEqual(await onLan.received, []);
 });
 
 test("the last VPC with NAT takes links, rules and forwarding with it", async () => {

@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { createInterface } from "node:readline";
 import { runCommand } from "@isopod/base";
 
 /** A network namespace of the test's own: a host, a guest, or what is outside. */
@@ -45,6 +47,38 @@ export class TestNamespace implements AsyncDisposable {
   /** True if one of a few echo requests is answered. */
   async canPing(address: string, ...options: readonly string[]): Promise<boolean> {
     return await this.succeeds("ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", ...options, address);
+  }
+
+  /** Listens for datagrams on port 7777 until one says `end`; `received` are the texts that came before. */
+  async listen(): Promise<{ readonly received: Promise<readonly string[]> }> {
+    const script = `
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 7777))
+print("listening", flush=True)
+while (text := server.recv(64)) != b"end": print(text.decode())`;
+    const child = spawn("nsenter", [`--net=/run/netns/${this.name}`, "python3", "-c", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    await lines.next();
+    const collect = async (): Promise<readonly string[]> => {
+      const texts: string[] = [];
+      for (let line = await lines.next(); line.done !== true; line = await lines.next()) texts.push(line.value);
+      return texts;
+    };
+    return { received: collect() };
+  }
+
+  /** Sends a datagram to a listener, one way: what answers it is of no account. */
+  async send(address: string, text: string): Promise<void> {
+    const script = `
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for attempt in range(3):
+    try: client.sendto(b"${text}", ("${address}", 7777))
+    except OSError: pass`;
+    await this.run("python3", "-c", script);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
