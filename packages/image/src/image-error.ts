@@ -41,8 +41,11 @@ export interface ImageErrorOptions {
 
 /** The one error of this package. */
 export class ImageError extends IsopodError<ImageErrorCode> {
+  readonly imageStage: ImageStage;
+
   constructor(message: string, options: ImageErrorOptions) {
     super(message, { remedy: imageErrorRemedies[options.code], ...options });
+    this.imageStage = options.stage;
   }
 }
 
@@ -72,10 +75,10 @@ export interface PlainImageError {
   readonly remedy: string;
 }
 
-export function toPlainError(error: ImageError, stage: ImageStage): PlainImageError {
+export function toPlainError(error: ImageError): PlainImageError {
   return {
     code: error.code,
-    stage,
+    stage: error.imageStage,
     message: error.message,
     object: error.object ?? "",
     remedy: error.remedy ?? imageErrorRemedies[error.code],

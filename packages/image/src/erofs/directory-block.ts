@@ -19,7 +19,7 @@ export interface DirectoryShape {
 
 export function shapeDirectory(children: Iterable<string>): DirectoryShape {
   // Strings hold one byte per character, so comparing them compares bytes.
-  const names = [".", "..", ...children].sort((one, other) => (one < other ? -1 : 1));
+  const names = [".", "..", ...children].toSorted((one, other) => (one < other ? -1 : 1));
   const namesPerBlock: number[] = [];
   let used = 0;
   let count = 0;

@@ -50,7 +50,7 @@ export class PathResolver {
     if (path === "") return { directory: this.#root };
     /** The directories from the root to where the walk is, the root left out. */
     const stack: DirectoryInode[] = [];
-    const pending = path.split("/").reverse();
+    const pending = path.split("/").toReversed();
     let linksFollowed = 0;
     for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
       if (part === "" || part === ".") continue;
@@ -65,7 +65,7 @@ export class PathResolver {
       if (child?.type === "symbolicLink") {
         if (++linksFollowed > maxLinksFollowed) return { refused: "it lies behind too many symbolic links" };
         if (child.target.startsWith("/")) stack.length = 0;
-        pending.push(...child.target.split("/").reverse());
+        pending.push(...child.target.split("/").toReversed());
         continue;
       }
       if (child === undefined || child.type !== "directory") {

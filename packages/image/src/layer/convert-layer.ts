@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Digest } from "../digest.ts";
+import { writeDurably } from "../durable-file.ts";
 import { ImageError, translateDiskError } from "../image-error.ts";
 import { TarFormatError, type TarEntry, type TarHandler } from "../tar/tar-entry.ts";
 import { TarReader } from "../tar/tar-reader.ts";
@@ -27,6 +27,10 @@ export interface ConvertLayerOptions {
 export interface ConvertedLayer {
   readonly blobSizeBytes: number;
   readonly entryCount: number;
+}
+
+export function isConvertedLayer(value: object): value is ConvertedLayer {
+  return "blobSizeBytes" in value;
 }
 
 /**
@@ -141,14 +145,4 @@ function translateLayerError(error: unknown, options: ConvertLayerOptions): unkn
   if (error instanceof TarFormatError) return invalidLayer(options, error.message, error);
   if (isDecompressorError(error)) return invalidLayer(options, `its compressed stream is damaged`, error);
   return translateDiskError(error, "convert", options.layerName);
-}
-
-function writeDurably(path: string, content: Uint8Array): void {
-  const fd = openSync(path, "wx", 0o644);
-  try {
-    for (let done = 0; done < content.length; ) done += writeSync(fd, content, done);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -43,7 +43,7 @@ export function toLayerEntry(tarEntry: TarEntry, startBlock: number, layerName: 
     startBlock: tarEntry.sizeBytes === 0 ? 0 : startBlock,
     deviceMajor: tarEntry.deviceMajor,
     deviceMinor: tarEntry.deviceMinor,
-    extendedAttributes: tarEntry.extendedAttributes.filter(isKept).sort(byName),
+    extendedAttributes: tarEntry.extendedAttributes.filter(isKept).toSorted(byName),
   };
   checkAttributes(entry.extendedAttributes, refuse);
 
