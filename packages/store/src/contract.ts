@@ -28,8 +28,18 @@ export interface ListResult {
   /** The revision the list is true of. */
   readonly revision: number;
   readonly items: readonly StoredValue[];
-  /** Keys under the prefix beyond the ones returned; 0 when the list is complete. */
+  /** Keys under the prefix beyond the ones returned; 0 when the list is complete. With `skipCount`: 1 when there are any. */
   readonly remainingCount: number;
+}
+
+export interface ListOptions {
+  /** Exclusive: only keys after this one. */
+  readonly after?: string;
+  readonly limit?: number;
+  /** Reads the past; throws `Compacted` when it is gone. */
+  readonly revision?: number;
+  /** Counting what a limit leaves out costs a pass over it: for callers that only want to know whether it exists. */
+  readonly skipCount?: boolean;
 }
 
 /** What a watch yields: all events known at that moment; none at all is a progress mark. */
@@ -47,11 +57,8 @@ export interface Store extends AsyncDisposable {
   /** Revision of the newest committed write. */
   currentRevision(): Promise<number>;
   get(key: string, revision?: number): Promise<StoredValue | undefined>;
-  /** Keys in byte order. `after` is exclusive (for continue); `revision` reads the past, `Compacted` when it is gone. */
-  list(
-    prefix: string,
-    options?: { readonly after?: string; readonly limit?: number; readonly revision?: number },
-  ): Promise<ListResult>;
+  /** Keys in byte order. */
+  list(prefix: string, options?: ListOptions): Promise<ListResult>;
   /** Returns once the write is durable. Throws `AlreadyExists`. */
   create(key: string, value: Uint8Array): Promise<StoredValue>;
   /** Throws `NotFound`, or `Conflict` unless `expectedRevision` is the key's current one. */

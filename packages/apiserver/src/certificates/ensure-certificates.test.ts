@@ -38,7 +38,8 @@ describe("certificates", () => {
     assert.equal(authority.ca, true);
     const server = new X509Certificate(made.server.certPem);
     assert.ok(server.verify(authority.publicKey) && server.checkIssued(authority));
-    for (const host of ["localhost", "host.example", "kubernetes.default.svc"]) assert.equal(server.checkHost(host), host);
+    for (const host of ["localhost", "host.example", "kubernetes.default.svc"])
+      assert.equal(server.checkHost(host), host);
     for (const ip of ["127.0.0.1", "10.0.0.5", "::1"]) assert.ok(server.checkIP(ip));
     assert.equal(new X509Certificate(made.admin.certPem).subject, "O=system:masters\nCN=isopod-admin");
     const node = made.nodes.get("node-1");

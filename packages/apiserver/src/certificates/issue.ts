@@ -52,7 +52,10 @@ export async function issueAuthority(commonName: string, nowMs: number): Promise
       keys,
       extensions: [
         new BasicConstraintsExtension(true, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign | KeyUsageFlags.digitalSignature, true),
+        new KeyUsagesExtension(
+          KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign | KeyUsageFlags.digitalSignature,
+          true,
+        ),
         await SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     },
@@ -72,10 +75,7 @@ export async function issueCertificate(
   const certificate = await X509CertificateGenerator.create(
     {
       serialNumber: serialNumber(),
-      subject: [
-        ...subject.organizations.map((organization) => ({ O: [organization] })),
-        { CN: [subject.commonName] },
-      ],
+      subject: [...subject.organizations.map((organization) => ({ O: [organization] })), { CN: [subject.commonName] }],
       issuer: [{ CN: [issuer.subject.replace(/^CN=/, "")] }],
       notBefore: new Date(nowMs - skewMs),
       notAfter: new Date(nowMs + leafLifetimeMs),
@@ -86,7 +86,9 @@ export async function issueCertificate(
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
         new ExtendedKeyUsageExtension(
-          subject.usages.map((usage) => (usage === "server" ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth)),
+          subject.usages.map((usage) =>
+            usage === "server" ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth,
+          ),
         ),
         await AuthorityKeyIdentifierExtension.create(await authorityPublicKey(issuer), false, webcrypto),
         ...(subject.hosts.length === 0

@@ -26,9 +26,7 @@ export async function writeKubeconfig(path: string, options: KubeconfigOptions):
     apiVersion: "v1",
     kind: "Config",
     "current-context": name,
-    clusters: [
-      { name, cluster: { server: options.server, "certificate-authority-data": base64(options.caPem) } },
-    ],
+    clusters: [{ name, cluster: { server: options.server, "certificate-authority-data": base64(options.caPem) } }],
     contexts: [{ name, context: { cluster: name, user: name } }],
     users: [{ name, user }],
   };

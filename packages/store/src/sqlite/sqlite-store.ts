@@ -1,4 +1,4 @@
-import type { ListResult, Store, StoredValue, StoreEvent, WatchBatch } from "../contract.ts";
+import type { ListOptions, ListResult, Store, StoredValue, StoreEvent, WatchBatch } from "../contract.ts";
 import { StoreError } from "../errors.ts";
 import { Broadcaster } from "./broadcaster.ts";
 import { LogReader } from "./log-reader.ts";
@@ -45,18 +45,23 @@ export class SqliteStore implements Store {
     return this.#openReader().get(key, this.#readRevision(revision));
   }
 
-  async list(
-    prefix: string,
-    options: { readonly after?: string; readonly limit?: number; readonly revision?: number } = {},
-  ): Promise<ListResult> {
+  async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
     const reader = this.#openReader();
     const revision = this.#readRevision(options.revision);
     const after = options.after !== undefined && options.after > prefix ? options.after : prefix;
+    const { limit } = options;
     // SQLite takes a negative limit for none.
-    const items = reader.list(prefix, after, revision, options.limit ?? -1);
-    const last = items.at(-1);
-    const isCut = options.limit !== undefined && items.length >= options.limit && last !== undefined;
-    return { revision, items, remainingCount: isCut ? reader.count(prefix, last.key, revision) : 0 };
+    if (limit === undefined) return { revision, items: reader.list(prefix, after, revision, -1), remainingCount: 0 };
+    // One more than asked for tells whether there are more.
+    const items = reader.list(prefix, after, revision, limit + 1);
+    if (items.length <= limit) return { revision, items, remainingCount: 0 };
+    const page = items.slice(0, limit);
+    const last = page.at(-1)?.key ?? after;
+    return {
+      revision,
+      items: page,
+      remainingCount: options.skipCount === true ? 1 : reader.count(prefix, last, revision),
+    };
   }
 
   async create(key: string, value: Uint8Array): Promise<StoredValue> {

@@ -112,6 +112,7 @@ export function storeContractTests(name: string, open: () => Promise<Store>): vo
         rest.items.map(({ key }) => key),
         ["/k/3", "/k/4", "/k/5", "/k/6"],
       );
+      assert.equal((await store.list("/k/", { limit: 3, skipCount: true })).remainingCount, 1);
       const exact = await store.list("/k/", { limit: 7 });
       assert.equal(exact.remainingCount, 0);
     });
