@@ -43,6 +43,7 @@ describe("decodeBody", () => {
 
   it("fills in the kind of a body that names none", () => {
     assert.deepEqual(decode('{"metadata":{"name":"p"}}').object, { ...pod, metadata: { name: "p" } });
+    assert.deepEqual(decode('{"kind":"","apiVersion":null}').object, pod);
   });
 
   it("refuses a body of another kind or version", () => {

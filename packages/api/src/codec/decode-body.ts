@@ -1,13 +1,12 @@
 import { isObject, type JsonObject, maxStrictErrors } from "../schema/conform.ts";
 import { FieldValueError } from "../schema/field-value.ts";
-import type { ObjectType } from "../schema/object-type.ts";
 import { findBuiltInType, findObjectType, isKindOfEveryGroup } from "../schema/schemas.ts";
 import { badRequest, unsupportedMediaType } from "../status-error.ts";
 import { cannotBeHandled, conformTo, type DecodedBody, type GroupVersionKind } from "./conform-to.ts";
 import { duplicateFieldsOf, strictErrorsOf } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf-body.ts";
 import { ProtobufError } from "./protobuf-reader.ts";
-import { hasDuplicates, maxDepth, readJson, textOf } from "./read-json.ts";
+import { hasDuplicates, type JsonBody, maxDepth, readJson, textOf } from "./read-json.ts";
 import { readYaml } from "./read-yaml.ts";
 
 export interface DecodeOptions {
@@ -35,15 +34,15 @@ export function decodeBody(bytes: Uint8Array, contentType: string | undefined, o
   switch (mediaType) {
     case "":
     case jsonMediaType:
-      return fit(readJson(bytes), options, bytes);
+      return fitJson(readJson(bytes), options);
     case yamlMediaType: {
       const { value, strictErrors } = readYaml(Buffer.from(bytes).toString("utf8"), maxDepth);
-      const { object, strictErrors: unknown } = fit(value, options, undefined);
+      const { object, strictErrors: unknown } = fit(value, expected);
       if (options.ignoreStrictErrors === true) return { object, strictErrors: [] };
       return { object, strictErrors: [...strictErrors, ...unknown].slice(0, maxStrictErrors) };
     }
     case protobufMediaType:
-      if (isBuiltIn) return fit(readProtobuf(bytes, expected), { ...options, ignoreStrictErrors: true }, undefined);
+      if (isBuiltIn) return { ...fit(readProtobuf(bytes, expected), expected), strictErrors: [] };
   }
   throw unsupportedMediaType(acceptedMediaTypes(isBuiltIn));
 }
@@ -52,19 +51,21 @@ export function acceptedMediaTypes(isBuiltIn: boolean): readonly string[] {
   return [jsonMediaType, yamlMediaType, ...(isBuiltIn ? [protobufMediaType] : [])];
 }
 
-function fit(value: unknown, options: DecodeOptions, json: Uint8Array | undefined): DecodedBody {
-  const gvk = actualKind(value, options.expected);
-  const { object, strictErrors } = conformTo(value, gvk);
-  const complete = object["kind"] === undefined || object["apiVersion"] === undefined ? { ...gvk, ...object } : object;
-  if (options.ignoreStrictErrors === true) return { object: complete, strictErrors: [] };
-  if (json === undefined || !hasDuplicates(json, value)) return { object: complete, strictErrors };
-  const type = findObjectType(gvk.apiVersion, gvk.kind);
-  return { object: complete, strictErrors: strictErrorsIn(json, type) };
+function fitJson(body: JsonBody, options: DecodeOptions): DecodedBody {
+  const { object, strictErrors } = fit(body.value, options.expected);
+  if (options.ignoreStrictErrors === true) return { object, strictErrors: [] };
+  if (!hasDuplicates(body)) return { object, strictErrors };
+  // The rare case: read the text once more, to say where, and in the order of the document.
+  const type = findObjectType(actualKind(body.value, options.expected).apiVersion, options.expected.kind);
+  const text = textOf(body.bytes);
+  return { object, strictErrors: type === undefined ? duplicateFieldsOf(text) : strictErrorsOf(text, type) };
 }
 
-function strictErrorsIn(json: Uint8Array, type: ObjectType | undefined): readonly string[] {
-  const text = textOf(json);
-  return type === undefined ? duplicateFieldsOf(text) : strictErrorsOf(text, type);
+function fit(value: unknown, expected: GroupVersionKind): DecodedBody {
+  const gvk = actualKind(value, expected);
+  const { object, strictErrors } = conformTo(value, gvk);
+  const isComplete = object["kind"] === gvk.kind && object["apiVersion"] === gvk.apiVersion;
+  return { object: isComplete ? object : { ...gvk, ...object, ...gvk }, strictErrors };
 }
 
 function actualKind(value: unknown, expected: GroupVersionKind): GroupVersionKind {

@@ -5,11 +5,19 @@ import { countMembers, scanJson } from "./json-scan.ts";
 /** Deeper bodies are refused: every walk over a value is recursive. No kind nests half as deep. */
 export const maxDepth = 100;
 
+export interface JsonBody {
+  readonly value: unknown;
+  readonly bytes: Uint8Array;
+  /** Members of all objects in the text, repeated keys counted each time. */
+  readonly members: number;
+}
+
 /** Parses JSON whose depth is bounded. Throws `BadRequest`. */
-export function readJson(bytes: Uint8Array): unknown {
-  if (scanJson(bytes).depth > maxDepth) throw badRequest("json: exceeded max depth");
+export function readJson(bytes: Uint8Array): JsonBody {
+  const { depth, members } = scanJson(bytes);
+  if (depth > maxDepth) throw badRequest("json: exceeded max depth");
   try {
-    return JSON.parse(textOf(bytes));
+    return { value: JSON.parse(textOf(bytes)), bytes, members };
   } catch (cause) {
     throw badRequest(
       `couldn't get version/kind; json parse error: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -18,14 +26,14 @@ export function readJson(bytes: Uint8Array): unknown {
   }
 }
 
-/** Repeated fields anywhere in a JSON text. */
-export function duplicateFields(bytes: Uint8Array, parsed: unknown): readonly string[] {
-  return hasDuplicates(bytes, parsed) ? duplicateFieldsOf(textOf(bytes)) : [];
+/** Whether some object of the text has a key twice. */
+export function hasDuplicates(body: JsonBody): boolean {
+  return body.members !== countMembers(body.value);
 }
 
-/** Whether some object of a JSON text has a key twice. */
-export function hasDuplicates(json: Uint8Array, parsed: unknown): boolean {
-  return scanJson(json).members !== countMembers(parsed);
+/** The keys that come twice, anywhere in the text, in kube-apiserver's words. */
+export function duplicateFields(body: JsonBody): readonly string[] {
+  return hasDuplicates(body) ? duplicateFieldsOf(textOf(body.bytes)) : [];
 }
 
 export function textOf(bytes: Uint8Array): string {

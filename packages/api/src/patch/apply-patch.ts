@@ -37,15 +37,15 @@ export function applyPatch(
   const accepted = acceptedPatchMediaTypes(gvk);
   if (mediaType === "application/apply-patch+yaml") throw noServerSideApply(accepted);
   if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
-  const parsed = readJson(patch);
+  const body = readJson(patch);
   try {
-    const patched = apply(mediaType, current, parsed, gvk);
+    const patched = apply(mediaType, current, body.value, gvk);
     // Only a JSON patch can make a tree deeper than both the object and the patch.
     if (mediaType === jsonPatchMediaType && countDepth(patched, maxDepth) > maxDepth) {
       throw new PatchError("CannotApply", "the patch leaves an object that is nested too deep");
     }
     const { object, strictErrors } = fitPatched(patched, gvk);
-    return { object, strictErrors: [...duplicateFields(patch, parsed), ...strictErrors].slice(0, maxStrictErrors) };
+    return { object, strictErrors: [...duplicateFields(body), ...strictErrors].slice(0, maxStrictErrors) };
   } catch (error) {
     if (error instanceof PatchError) throw translate(error, current, gvk);
     throw error;
