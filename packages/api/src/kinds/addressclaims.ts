@@ -1,6 +1,7 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import { type AddressClaim, isopodGroup, isopodVersion } from "../types/isopod.ts";
+import { validateAddressClaim } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
 
 export const addressclaims = defineResource<AddressClaim>({
@@ -27,4 +28,5 @@ export const addressclaims = defineResource<AddressClaim>({
     ageOf(claim, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
+  validate: validateAddressClaim,
 });

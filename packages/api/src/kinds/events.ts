@@ -1,6 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { eventCells, eventColumns } from "../tables/event.ts";
 import type { Event } from "../types/event.ts";
+import { defaultEvent } from "../defaulting/core.ts";
+import { validateEvent } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
 
 export const events = defineResource<Event>({
@@ -28,4 +30,6 @@ export const events = defineResource<Event>({
   columns: eventColumns,
   cells: eventCells,
   nameProblems: dns1123SubdomainProblems,
+  defaults: defaultEvent,
+  validate: validateEvent,
 });

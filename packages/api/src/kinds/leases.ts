@@ -1,6 +1,7 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Lease } from "../types/core.ts";
+import { validateLease } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
 
 export const leases = defineResource<Lease>({
@@ -16,4 +17,5 @@ export const leases = defineResource<Lease>({
   columns: [nameColumn, textColumn("Holder", "Who holds the lease."), ageColumn],
   cells: (lease, nowMs) => [lease.metadata.name, lease.spec?.holderIdentity ?? "", ageOf(lease, nowMs)],
   nameProblems: dns1123SubdomainProblems,
+  validate: validateLease,
 });

@@ -1,6 +1,7 @@
 import { dns1123LabelProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Namespace } from "../types/core.ts";
+import { defaultNamespace } from "../defaulting/core.ts";
 import { allVerbs, defineResource } from "./definition.ts";
 
 export const namespaces = defineResource<Namespace>({
@@ -19,4 +20,5 @@ export const namespaces = defineResource<Namespace>({
   columns: [nameColumn, textColumn("Status", "Active, or Terminating while it is being emptied."), ageColumn],
   cells: (namespace, nowMs) => [namespace.metadata.name, namespace.status?.phase ?? "", ageOf(namespace, nowMs)],
   nameProblems: dns1123LabelProblems,
+  defaults: defaultNamespace,
 });

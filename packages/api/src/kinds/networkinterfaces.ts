@@ -1,6 +1,7 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn, wideColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type NetworkInterface } from "../types/isopod.ts";
+import { validateNetworkInterface } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
 
 export const networkinterfaces = defineResource<NetworkInterface>({
@@ -40,4 +41,5 @@ export const networkinterfaces = defineResource<NetworkInterface>({
     eni.status?.nodeName ?? "<none>",
   ],
   nameProblems: dns1123SubdomainProblems,
+  validate: validateNetworkInterface,
 });

@@ -1,6 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { podCells, podColumns } from "../tables/pod.ts";
 import type { Pod } from "../types/pod.ts";
+import { defaultPod } from "../defaulting/pod.ts";
+import { validatePod } from "../validation/pod.ts";
 import { defineResource } from "./definition.ts";
 
 export const pods = defineResource<Pod>({
@@ -29,4 +31,6 @@ export const pods = defineResource<Pod>({
   columns: podColumns,
   cells: podCells,
   nameProblems: dns1123SubdomainProblems,
+  defaults: defaultPod,
+  validate: validatePod,
 });

@@ -1,6 +1,7 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, numberColumn, textColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type PriceList } from "../types/isopod.ts";
+import { validatePriceList } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
 
 export const pricelists = defineResource<PriceList>({
@@ -28,4 +29,5 @@ export const pricelists = defineResource<PriceList>({
     ageOf(list, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
+  validate: validatePriceList,
 });

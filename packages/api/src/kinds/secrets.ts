@@ -1,6 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Secret } from "../types/core.ts";
+import { defaultSecret } from "../defaulting/core.ts";
+import { validateSecret } from "../validation/config.ts";
 import { defineResource } from "./definition.ts";
 
 export const secrets = defineResource<Secret>({
@@ -24,4 +26,6 @@ export const secrets = defineResource<Secret>({
     ageOf(secret, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
+  defaults: defaultSecret,
+  validate: validateSecret,
 });

@@ -1,6 +1,8 @@
 import { dns1123LabelProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, numberColumn, textColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type VPC } from "../types/isopod.ts";
+import { defaultVpc } from "../defaulting/isopod.ts";
+import { validateVpc } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
 
 export const vpcs = defineResource<VPC>({
@@ -29,4 +31,6 @@ export const vpcs = defineResource<VPC>({
   ],
   // The name is the first label of the names of the VPC's address claims.
   nameProblems: dns1123LabelProblems,
+  defaults: defaultVpc,
+  validate: validateVpc,
 });
