@@ -153,6 +153,12 @@ describe("decodeBody of YAML", () => {
     ]);
   });
 
+  it("refuses keys that are no scalars, and bodies beyond 1 MiB", () => {
+    assert.throws(() => decode("? [a]\n: b", "application/yaml"), { code: "BadRequest", message: /invalid map key/ });
+    const yaml = `metadata: {annotations: {a: ${"x".repeat(1024 * 1024)}}}`;
+    assert.throws(() => decode(yaml, "application/yaml"), { code: "BadRequest", message: /1 MiB/ });
+  });
+
   it("refuses several documents, bad syntax and alias bombs", () => {
     assert.throws(() => decode("a: 1\n---\nb: 2\n", "application/yaml"), { code: "BadRequest" });
     assert.throws(() => decode("a: [1\n", "application/yaml"), { code: "BadRequest", message: /converting YAML/ });
