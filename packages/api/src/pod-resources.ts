@@ -1,4 +1,4 @@
-import { compareQuantity, parseQuantity, quantityToBytes, quantityToMilli } from "./quantity.ts";
+import { compareQuantity, parseQuantity } from "./quantity.ts";
 import { type InstanceSize, sizePod, vmOverhead } from "./sizing.ts";
 import type { Container } from "./types/container.ts";
 import type { Pod, PodSpec, QosClass } from "./types/pod.ts";
@@ -19,18 +19,28 @@ export function sizeAnnotations(size: InstanceSize): Readonly<Record<string, str
   return { [sizeCpuAnnotation]: `${size.cpuMilli}m`, [sizeMemoryAnnotation]: `${size.memoryMiB}Mi` };
 }
 
-/** The size admission wrote on the pod, else the one it would write; undefined when the pod is beyond the largest. */
+/**
+ * The size admission wrote on the pod, else the one it would write; undefined when the pod is beyond the largest.
+ *
+ * The annotations pin the size of a running instance against later changes of the catalogue; they may be dropped by an
+ * update, never changed to another size.
+ */
 export function podSize(pod: Pod): InstanceSize | undefined {
-  const cpu = pod.metadata.annotations?.[sizeCpuAnnotation];
-  const memory = pod.metadata.annotations?.[sizeMemoryAnnotation];
-  if (cpu !== undefined && memory !== undefined) {
-    return {
-      cpuMilli: quantityToMilli(parseQuantity(cpu)),
-      memoryMiB: Math.ceil(quantityToBytes(parseQuantity(memory)) / 1_048_576),
-    };
-  }
+  const written = readSizeAnnotations(pod);
+  if (written !== undefined) return written;
   const sizing = sizePod(pod.spec);
   return sizing.causes.length === 0 ? sizing.size : undefined;
+}
+
+const cpuPattern = /^(\d{1,6})m$/;
+const memoryPattern = /^(\d{1,7})Mi$/;
+
+/** Only what {@link sizeAnnotations} writes is read. */
+function readSizeAnnotations(pod: Pod): InstanceSize | undefined {
+  const cpu = cpuPattern.exec(pod.metadata.annotations?.[sizeCpuAnnotation] ?? "");
+  const memory = memoryPattern.exec(pod.metadata.annotations?.[sizeMemoryAnnotation] ?? "");
+  if (cpu === null || memory === null) return undefined;
+  return { cpuMilli: Number(cpu[1]), memoryMiB: Number(memory[1]) };
 }
 
 /** What the pod takes of a node: its size and the VM around it. Undefined as {@link podSize}. */

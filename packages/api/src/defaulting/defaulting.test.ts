@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { resourceDefinitions, resources } from "../kinds/index.ts";
+import { usageFinalizer } from "../pod-resources.ts";
 import { containerWith, podWith } from "../testing/pods.ts";
 import type { KubeObject } from "../types/meta.ts";
 import type { Pod } from "../types/pod.ts";
@@ -63,6 +64,14 @@ test("what the pod says is kept", () => {
   assert.deepEqual(pod.spec.tolerations, [{ operator: "Exists" }]);
   assert.equal(pod.spec.containers[0]?.imagePullPolicy, "Never");
   assert.deepEqual(pod.status, { phase: "Running", qosClass: "Burstable" });
+});
+
+test("a pod is held for metering until it is being deleted", () => {
+  const pod = podWith();
+  const held = defaultPod({ ...pod, metadata: { ...pod.metadata, finalizers: ["example.com/mine"] } });
+  assert.deepEqual(held.metadata.finalizers, ["example.com/mine", usageFinalizer]);
+  const leaving = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } };
+  assert.equal(defaultPod(leaving).metadata.finalizers, undefined);
 });
 
 test("an image that may change under its name is pulled always", () => {

@@ -1,5 +1,6 @@
-import { qosClassOf } from "../pod-resources.ts";
+import { qosClassOf, usageFinalizer } from "../pod-resources.ts";
 import { QuantityError } from "../quantity.ts";
+import type { ObjectMeta } from "../types/meta.ts";
 import type { Pod, PodSpec, PodStatus, Toleration } from "../types/pod.ts";
 import type { Volume } from "../types/volume.ts";
 import { defaultContainer } from "./container.ts";
@@ -21,7 +22,14 @@ const lostNodeTaints = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unre
  */
 export function defaultPod(pod: Pod): Pod {
   const spec = defaultSpec(pod.spec);
-  return { ...pod, spec, status: defaultStatus(spec, pod.status) };
+  return { ...pod, metadata: heldForMetering(pod.metadata), spec, status: defaultStatus(spec, pod.status) };
+}
+
+/** `kubectl replace` with a manifest of old would let go of the pod before its usage is in the ledger. */
+function heldForMetering(metadata: ObjectMeta): ObjectMeta {
+  const finalizers = metadata.finalizers ?? [];
+  if (metadata.deletionTimestamp !== undefined || finalizers.includes(usageFinalizer)) return metadata;
+  return { ...metadata, finalizers: [...finalizers, usageFinalizer] };
 }
 
 function defaultSpec(given: PodSpec | undefined): PodSpec {

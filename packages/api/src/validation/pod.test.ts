@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyDefaults } from "../defaulting/index.ts";
 import { resources } from "../kinds/index.ts";
+import { defaultVpcName, sizeAnnotations, vpcAnnotation } from "../pod-resources.ts";
 import { causeTexts } from "../testing/causes.ts";
 import { containerWith, podWith } from "../testing/pods.ts";
 import type { KubeObject } from "../types/meta.ts";
@@ -360,4 +361,33 @@ test("a toleration stays, save for its seconds", () => {
   assert.deepEqual(problemsOf(podWith(), old), [
     "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds",
   ]);
+});
+
+function annotated(annotations: Readonly<Record<string, string>>): KubeObject {
+  const pod = podWith();
+  return { ...pod, metadata: { ...pod.metadata, annotations } };
+}
+
+test("the VPC of a pod is a name and stays", () => {
+  assert.deepEqual(problemsOf(annotated({ [vpcAnnotation]: "blue" })), []);
+  assert.deepEqual(problemsOf(annotated({ [vpcAnnotation]: "a.b" })), [
+    'metadata.annotations[isopod.dev/vpc]: Invalid value: "a.b": must not contain dots',
+  ]);
+  assert.deepEqual(problemsOf(annotated({ [vpcAnnotation]: defaultVpcName }), podWith()), []);
+  assert.deepEqual(problemsOf(annotated({}), annotated({ [vpcAnnotation]: "blue" })), [
+    'metadata.annotations[isopod.dev/vpc]: Invalid value: "default": field is immutable',
+  ]);
+});
+
+test("an update may drop the size that is billed, and never change it", () => {
+  const sized = annotated(sizeAnnotations({ cpuMilli: 250, memoryMiB: 512 }));
+  assert.deepEqual(problemsOf(sized, sized), []);
+  assert.deepEqual(problemsOf(podWith(), sized), []);
+  assert.deepEqual(problemsOf(sized, podWith()), []);
+  const cheaper = annotated(sizeAnnotations({ cpuMilli: 100, memoryMiB: 512 }));
+  for (const old of [sized, podWith()]) {
+    assert.deepEqual(problemsOf(cheaper, old), [
+      'metadata.annotations[isopod.dev/size-cpu]: Invalid value: "100m": field is immutable',
+    ]);
+  }
 });

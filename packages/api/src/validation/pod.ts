@@ -6,6 +6,7 @@ import type { StatusCause } from "../types/status.ts";
 import { validateContainers, validateIds, validateSeccomp } from "./container.ts";
 import { validateReferenceName } from "./env.ts";
 import { invalidValue, notSupported, problems, required } from "./field-error.ts";
+import { validatePodAnnotations } from "./pod-annotations.ts";
 import { validatePodUpdate } from "./pod-update.ts";
 import { validateScheduling } from "./scheduling.ts";
 import { refuseUnsupported, supported } from "./unsupported.ts";
@@ -17,7 +18,7 @@ const maxDeadlineSeconds = 2 ** 31 - 1;
 
 /** The spec as kube-apiserver checks it (1.35), what Isopod does not run yet, and the size. */
 export function validatePod(pod: Pod, old: Pod | undefined): readonly StatusCause[] {
-  const causes = validatePodSpec(pod.spec, "spec");
+  const causes = [...validatePodAnnotations(pod, old), ...validatePodSpec(pod.spec, "spec")];
   if (old !== undefined) return [...causes, ...validatePodUpdate(pod.spec, old.spec)];
   // Sizing blames the whole pod: said only when nothing else is wrong with it.
   return causes.length > 0 ? causes : sizePod(pod.spec).causes;
