@@ -21,7 +21,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   volume: ["base"],
   node: ["client", "vmm", "image", "network", "volume"],
   meter: ["client", "store"],
-  cli: ["client"],
+  cli: ["client", "service"],
   // The composition root of `isopod up`: the only package that sees both sides of the API.
   service: ["apiserver", "controllers", "scheduler", "node", "meter"],
 };

@@ -1,1 +1,10 @@
-export {};
+export { type OnProgress, type RunningService, startService } from "./service.ts";
+export { ServiceError, type ServiceErrorCode, serviceErrorCodes } from "./service-error.ts";
+export {
+  defaultDataDirectory,
+  defaultPort,
+  defaultSettings,
+  type ServicePaths,
+  type ServiceSettings,
+  servicePaths,
+} from "./settings.ts";

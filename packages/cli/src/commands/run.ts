@@ -1,0 +1,136 @@
+import { isNotFound, type Pod, resources } from "@isopod/api";
+import { pathOf, openWebSocket } from "@isopod/client";
+import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
+import { formatTable, note, print, printJson } from "../output.ts";
+import { podManifest, type RunOptions } from "../pod-manifest.ts";
+import { isOver, mainStatus, obstacle, waitForPod } from "../pod-wait.ts";
+import { startStages } from "../start-timing.ts";
+import { channelProtocol, joinTerminal } from "../terminal.ts";
+
+export interface RunCommandOptions extends GlobalOptions, RunOptions {
+  readonly detach?: boolean;
+  readonly rm?: boolean;
+  readonly timing?: boolean;
+}
+
+const nowMicros = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000);
+
+/**
+ * `isopod run IMAGE -- CMD…`: creates the pod, streams its output and ends with the container's exit code.
+ * 125 when it could not be started at all, as Docker.
+ */
+export async function run(image: string, args: readonly string[], options: RunCommandOptions): Promise<number> {
+  using context = await openContext(options);
+  const { client, namespace, isJson } = context;
+  const manifest = podManifest(namespace, image, args, options);
+  const sentMicros = nowMicros();
+  const created = await client.create(resources.pods, manifest, { onWarning: (text) => note(`Warning: ${text}`) });
+  const acceptedMicros = nowMicros();
+  if (options.detach === true) {
+    if (isJson) printJson(created);
+    else print(created.metadata.name);
+    return 0;
+  }
+  const stop = new AbortController();
+  const interrupted = (): void => stop.abort(new Error("interrupted"));
+  process.once("SIGINT", interrupted);
+  process.once("SIGTERM", interrupted);
+  let isKept = options.rm !== true;
+  try {
+    const isReady = (pod: Pod): boolean => {
+      return (
+        isOver(pod) ||
+        obstacle(pod) !== undefined ||
+        mainStatus(pod)?.state?.running !== undefined ||
+        mainStatus(pod)?.state?.terminated !== undefined ||
+        (mainStatus(pod)?.restartCount ?? 0) > 0
+      );
+    };
+    const started = await waitForPod(client, created, isReady, stop.signal);
+    const problem = isOver(started) ? undefined : obstacle(started);
+    if (problem !== undefined) {
+      // It never ran: leaving it behind would only make the next `run --name` fail.
+      isKept = false;
+      throw problem;
+    }
+    let firstOutputMicros: number | undefined;
+    const onOutput = (): void => {
+      firstOutputMicros ??= nowMicros();
+    };
+    if (options.tty === true || options.interactive === true) await attach(context, started, options);
+    else await streamLogs(context, started, onOutput, stop.signal);
+    const ended = await waitForPod(client, started, isOver, stop.signal);
+    const terminated = mainStatus(ended)?.state?.terminated;
+    const exitCode = terminated?.exitCode ?? 1;
+    if (isJson) printJson(ended);
+    if (terminated !== undefined && exitCode !== 0 && terminated.reason !== "Error") {
+      note(
+        `isopod: ${terminated.reason ?? "failed"}${terminated.message === undefined ? "" : `: ${terminated.message}`}`,
+      );
+    } else if (terminated === undefined && ended.status?.message !== undefined) note(`isopod: ${ended.status.message}`);
+    if (options.timing === true) {
+      const stages = startStages(ended, { sentMicros, acceptedMicros, firstOutputMicros });
+      note(
+        formatTable(
+          ["STAGE", "MS"],
+          stages.map(({ stage, ms }) => [stage, ms.toFixed(1)]),
+        ),
+      );
+    }
+    return exitCode;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    note("\nisopod: interrupted");
+    isKept = false;
+    return 130;
+  } finally {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", interrupted);
+    if (!isKept) await remove(context, created);
+  }
+}
+
+/** Both streams at once, each to its own descriptor. */
+async function streamLogs(
+  { client }: CommandContext,
+  pod: Pod,
+  onOutput: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { namespace, name } = pod.metadata;
+  const container = pod.spec.containers[0]?.name ?? "";
+  const copy = async (stream: "Stdout" | "Stderr", target: NodeJS.WriteStream): Promise<void> => {
+    const answer = await client.send("GET", pathOf(resources.pods, namespace, name, "log"), {
+      query: { container, follow: true, stream },
+      accept: "*/*",
+      signal,
+      timeoutMs: 0,
+    });
+    for await (const chunk of answer.body) {
+      onOutput();
+      if (!target.write(chunk)) await new Promise<void>((resolve) => target.once("drain", resolve));
+    }
+  };
+  await Promise.all([copy("Stdout", process.stdout), copy("Stderr", process.stderr)]);
+}
+
+async function attach({ client }: CommandContext, pod: Pod, options: RunCommandOptions): Promise<void> {
+  const { namespace, name } = pod.metadata;
+  const socket = await openWebSocket(client, pathOf(resources.pods, namespace, name, "attach"), [channelProtocol], {
+    container: pod.spec.containers[0]?.name ?? "",
+    stdin: options.interactive === true,
+    stdout: true,
+    stderr: options.tty !== true,
+    tty: options.tty === true,
+  });
+  await joinTerminal(socket, { hasStdin: options.interactive === true, isTerminal: options.tty === true });
+}
+
+async function remove({ client }: CommandContext, pod: Pod): Promise<void> {
+  const { namespace, name, uid = "" } = pod.metadata;
+  try {
+    await client.delete(resources.pods, namespace, name, { body: { preconditions: { uid } } });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}

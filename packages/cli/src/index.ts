@@ -1,0 +1,1 @@
+export { CliError, type CliErrorCode, cliErrorCodes, formatError } from "./cli-error.ts";

@@ -1,0 +1,132 @@
+import { Command, Option } from "commander";
+import { logLevels } from "@isopod/base";
+import { CliError, formatError } from "./cli-error.ts";
+import { down } from "./commands/down.ts";
+import { imageLoad, imagePull, imageRemove, images } from "./commands/images.ts";
+import { exec, logs } from "./commands/logs.ts";
+import { bill, price } from "./commands/money.ts";
+import { ps, rm } from "./commands/ps.ts";
+import { run } from "./commands/run.ts";
+import { up } from "./commands/up.ts";
+import { version } from "./commands/version.ts";
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** Options of every command, before or after its name. */
+function withGlobals(command: Command): Command {
+  return command
+    .option("--data-dir <directory>", "the installation, default /var/lib/isopod (ISOPOD_DATA_DIR)")
+    .option("--kubeconfig <file>", "how to reach it, default KUBECONFIG or the installation's own")
+    .option("-n, --namespace <name>", "namespace, default the kubeconfig's")
+    .addOption(new Option("--output <form>", "form of the output").choices(["text", "json"]).default("text"));
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let exitStatus = 0;
+  const program = new Command("isopod");
+  program
+    .description("Runs container images as isolated instances, each in a microVM of its own, billed by the second.")
+    .exitOverride()
+    .showHelpAfterError("(see isopod --help)")
+    .enablePositionalOptions();
+  const command = (usage: string, description: string): Command =>
+    withGlobals(program.command(usage).description(description).exitOverride());
+  /** Runs the command's function and keeps its exit status. */
+  const does =
+    <Args extends readonly unknown[]>(action: (...args: Args) => Promise<number>) =>
+    async (...args: Args): Promise<void> => {
+      exitStatus = await action(...args);
+    };
+
+  command("up", "start the service on this machine")
+    .option("-d, --detach", "in the background; returns when it is ready")
+    .option("--host <address>", "address the API listens on, default 127.0.0.1")
+    .option("--port <port>", "port of the API, default 6443; 0 picks one")
+    .option("--kubelet-port <port>", "port of the node agent, default 10250; 0 picks one")
+    .option("--node-name <name>", "name of this node, default the host's")
+    .addOption(new Option("--accelerator <kind>", "what VMs run on, default auto").choices(["auto", "kvm", "tcg"]))
+    .option("--cpu-overcommit <factor>", "vCPUs sold per core, default 4")
+    .option("--memory-overcommit <factor>", "memory sold per byte there is, default 1")
+    .option("--max-pods <count>", "instances at most, default 250")
+    .addOption(new Option("--log-level <level>", "default info").choices([...logLevels]))
+    .action(does(up));
+  command("down", "stop the service; instances go on").action(does(down));
+  command("run <image> [args...]", "run an image; ends with the container's exit code")
+    .passThroughOptions()
+    .option("-d, --detach", "print the name and return")
+    .option("--rm", "remove the instance when it ends")
+    .option("--name <name>", "name of the instance")
+    .option("--cpu <vcpus>", "as in 0.5 or 500m; default 0.25")
+    .option("--memory <size>", "as in 256Mi; default 512Mi")
+    .option("-e, --env <name=value>", "environment variable; may be repeated", collect)
+    .option("-l, --label <name=value>", "label; may be repeated", collect)
+    .option("--restart <policy>", "no, on-failure or always; default no")
+    .option("--vpc <name>", "VPC, default default")
+    .option("-w, --workdir <path>", "working directory")
+    .option("-u, --user <uid[:gid]>", "user and group, in numbers")
+    .option("--pull <when>", "always, missing or never; default as Kubernetes: always for :latest")
+    .option("-i, --interactive", "connect standard input")
+    .option("-t, --tty", "with a terminal")
+    .option("--timing", "tell on stderr where the start time went")
+    .action(does(run));
+  command("ps", "list instances")
+    .option("-a, --all", "those that are over too")
+    .option("-A, --all-namespaces", "of every namespace")
+    .option("-l, --selector <labels>", "with these labels")
+    .action(does(ps));
+  command("logs <name>", "print an instance's output")
+    .option("-c, --container <name>", "of this container")
+    .option("-f, --follow", "and what comes")
+    .option("--tail <lines>", "only the last lines")
+    .option("--since <duration>", "as in 90s, 5m or 1h30m")
+    .option("--timestamps", "with the time of each line")
+    .option("-p, --previous", "of the attempt before")
+    .action(does(logs));
+  command("exec <name> <command...>", "run a command in an instance")
+    .passThroughOptions()
+    .option("-c, --container <name>", "in this container")
+    .option("-i, --interactive", "connect standard input")
+    .option("-t, --tty", "with a terminal")
+    .action(does(exec));
+  command("rm <names...>", "remove instances").option("-f, --force", "with one second of grace").action(does(rm));
+  const node = (made: Command): Command => made.option("--node <name>", "on this node, default the only one");
+  node(command("images", "list images")).action(does(images));
+  const image = program.command("image").description("load, pull or remove images").exitOverride();
+  const imageCommand = (usage: string, description: string): Command =>
+    node(withGlobals(image.command(usage).description(description).exitOverride()));
+  imageCommand("pull <reference>", "fetch an image from its registry").action(does(imagePull));
+  imageCommand("load <file>", "load an OCI layout (tar) or a `docker save` archive")
+    .option("--name <reference>", "name for an image that brings none")
+    .action(does(imageLoad));
+  imageCommand("rm <reference>", "remove a name, and the image with its last one").action(does(imageRemove));
+  command("price", "what a size costs")
+    .option("--cpu <vcpus>", "default 0.25")
+    .option("--memory <size>", "default 512Mi")
+    .action(does(price));
+  command("bill", "what ran, for how many seconds, at what price")
+    .option("-A, --all-namespaces", "of every namespace")
+    .option("-l, --selector <labels>", "of instances with these labels")
+    .option("--since <time>", "that ended after this, RFC 3339")
+    .option("--until <time>", "that began before this, RFC 3339")
+    .action(does(bill));
+  command("version", "versions of this program and of the service").action(does(version));
+
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitStatus;
+  } catch (error) {
+    // commander has told its own errors already.
+    if (error instanceof Error && "code" in error && String(error.code).startsWith("commander.")) {
+      return "exitCode" in error && error.exitCode === 0 ? 0 : 2;
+    }
+    process.stderr.write(`${formatError(error)}\n`);
+    return error instanceof CliError ? error.exitStatus : 1;
+  }
+}
+
+// A reader that goes away (`isopod logs … | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,102 @@
+import { type Event, isConflict, isNotFound, type KubeObject, resources } from "@isopod/api";
+import { type Clock, describeError, type Logger } from "@isopod/base";
+import type { KubeClient } from "./kube-client.ts";
+
+export interface EventRecorderOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** As in `kubelet`, `default-scheduler`. */
+  readonly component: string;
+  readonly host?: string;
+}
+
+/** Messages are shown in tables; longer ones are cut. */
+const maxMessageLength = 1024;
+/** Distinct events remembered for counting. */
+const maxRemembered = 4096;
+
+/** Writes events beside objects; the same event again raises its count. Never throws: an event is news, not state. */
+export class EventRecorder {
+  readonly #options: EventRecorderOptions;
+  readonly #known = new Map<string, Event>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(options: EventRecorderOptions) {
+    this.#options = options;
+  }
+
+  normal(object: KubeObject, reason: string, message: string, fieldPath?: string): void {
+    this.#enqueue("Normal", object, reason, message, fieldPath);
+  }
+
+  warning(object: KubeObject, reason: string, message: string, fieldPath?: string): void {
+    this.#enqueue("Warning", object, reason, message, fieldPath);
+  }
+
+  /** Resolves when every event so far is written or given up. */
+  async flush(): Promise<void> {
+    await this.#tail;
+  }
+
+  #enqueue(type: string, object: KubeObject, reason: string, message: string, fieldPath?: string): void {
+    const at = new Date(this.#options.clock.nowMs()).toISOString().replace(/\.\d+Z$/, "Z");
+    const write = async (): Promise<void> => {
+      try {
+        await this.#write({ type, object, reason, message: message.slice(0, maxMessageLength), fieldPath, at });
+      } catch (error) {
+        this.#options.logger.warn({ reason: describeError(error) }, `event ${reason} was not written`);
+      }
+    };
+    this.#tail = this.#tail.then(write);
+  }
+
+  async #write(event: {
+    readonly type: string;
+    readonly object: KubeObject;
+    readonly reason: string;
+    readonly message: string;
+    readonly fieldPath: string | undefined;
+    readonly at: string;
+  }): Promise<void> {
+    const { client, component, host, clock } = this.#options;
+    const { object, type, reason, message, fieldPath, at } = event;
+    const namespace = object.metadata.namespace ?? "default";
+    const identity = [object.metadata.uid, type, reason, message, fieldPath].join("\n");
+    const known = this.#known.get(identity);
+    if (known !== undefined) {
+      try {
+        const again = { ...known, count: (known.count ?? 1) + 1, lastTimestamp: at };
+        this.#known.set(identity, await client.update(resources.events, again));
+        return;
+      } catch (error) {
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+        this.#known.delete(identity);
+      }
+    }
+    const created = await client.create(resources.events, {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: `${object.metadata.name}.${clock.nowMicros().toString(16)}`, namespace },
+      involvedObject: {
+        kind: object.kind,
+        apiVersion: object.apiVersion,
+        name: object.metadata.name ?? "",
+        ...(object.metadata.namespace === undefined ? {} : { namespace }),
+        ...(object.metadata.uid === undefined ? {} : { uid: object.metadata.uid }),
+        ...(fieldPath === undefined ? {} : { fieldPath }),
+      },
+      type,
+      reason,
+      message,
+      source: { component, ...(host === undefined ? {} : { host }) },
+      firstTimestamp: at,
+      lastTimestamp: at,
+      count: 1,
+      reportingComponent: component,
+      reportingInstance: host ?? "",
+    });
+    if (this.#known.size >= maxRemembered) this.#known.clear();
+    this.#known.set(identity, created);
+  }
+}

@@ -1,0 +1,10 @@
+export { ClientError, type ClientErrorCode, clientErrorCodes } from "./client-error.ts";
+export { EventRecorder, type EventRecorderOptions } from "./event-recorder.ts";
+export { type ChangeHandler, Informer, type InformerOptions, keyOf, splitKey } from "./informer.ts";
+export { type CallOptions, KubeClient, type ListOptions, patchTypes, type WatchOptions } from "./kube-client.ts";
+export { loadKubeconfig } from "./kubeconfig.ts";
+export { pathOf } from "./resource.ts";
+export { type Answer, type ClientConfig, type RequestOptions, readText, Transport } from "./transport.ts";
+export { readLines, type WatchEvent } from "./watch.ts";
+export { openWebSocket } from "./web-socket.ts";
+export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { parse } from "yaml";
+import { ClientError } from "./client-error.ts";
+import type { ClientConfig } from "./transport.ts";
+
+/**
+ * Reads the current context (or the named one) of a kubeconfig file.
+ * Throws {@link ClientError} `InvalidKubeconfig` naming the missing piece.
+ */
+export async function loadKubeconfig(path: string, contextName?: string): Promise<ClientConfig> {
+  const fail = (what: string, cause?: unknown): never => {
+    throw new ClientError(`the kubeconfig ${path} ${what}`, {
+      code: "InvalidKubeconfig",
+      object: path,
+      remedy: "Start the service with `isopod up`, which writes one, and point KUBECONFIG at it.",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  };
+  let document: unknown;
+  try {
+    document = parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    return fail("cannot be read", cause);
+  }
+  const current = contextName ?? text(document, "current-context") ?? fail("names no current context");
+  const context = named(document, "contexts", current, "context") ?? fail(`has no context ${current}`);
+  const clusterName = text(context, "cluster") ?? "";
+  const cluster = named(document, "clusters", clusterName, "cluster") ?? fail(`has no cluster ${clusterName}`);
+  const user = named(document, "users", text(context, "user") ?? "", "user");
+  const pem = async (holder: unknown, key: string): Promise<string | undefined> => {
+    const data = text(holder, `${key}-data`);
+    if (data !== undefined) return Buffer.from(data, "base64").toString("utf8");
+    const file = text(holder, key);
+    return file === undefined ? undefined : await readFile(resolve(dirname(path), file), "utf8");
+  };
+  const caPem = await pem(cluster, "certificate-authority");
+  const certPem = await pem(user, "client-certificate");
+  const keyPem = await pem(user, "client-key");
+  const token = text(user, "token");
+  const namespace = text(context, "namespace");
+  return {
+    server: text(cluster, "server") ?? fail(`has no server for cluster ${clusterName}`),
+    caPem: caPem ?? fail("has no certificate-authority"),
+    ...(certPem === undefined ? {} : { certPem }),
+    ...(keyPem === undefined ? {} : { keyPem }),
+    ...(token === undefined ? {} : { token }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+}
+
+function field(holder: unknown, key: string): unknown {
+  return typeof holder === "object" && holder !== null ? Reflect.get(holder, key) : undefined;
+}
+
+function text(holder: unknown, key: string): string | undefined {
+  const value = field(holder, key);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function named(document: unknown, list: string, name: string, key: string): unknown {
+  const entries = field(document, list);
+  if (!Array.isArray(entries)) return undefined;
+  return field(
+    entries.find((entry) => field(entry, "name") === name),
+    key,
+  );
+}

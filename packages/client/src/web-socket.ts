@@ -1,0 +1,54 @@
+import { ApiError } from "@isopod/api";
+import { WebSocket } from "ws";
+import { translateConnectionError } from "./client-error.ts";
+import type { KubeClient } from "./kube-client.ts";
+import { type RequestOptions, readText } from "./transport.ts";
+
+/** Opens a WebSocket on the API server (exec, attach). Throws `ApiError` when the server answers with a status. */
+export async function openWebSocket(
+  client: KubeClient,
+  path: string,
+  protocols: readonly string[],
+  query: RequestOptions["query"] = {},
+): Promise<WebSocket> {
+  const { transport } = client;
+  const url = transport.url(path, query);
+  url.protocol = "wss:";
+  const { ca, cert, key } = transport.tls;
+  const socket = new WebSocket(url, [...protocols], {
+    headers: { ...transport.identity },
+    perMessageDeflate: false,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  });
+  return await new Promise<WebSocket>((resolve, reject) => {
+    socket.once("open", () => resolve(socket));
+    socket.once("error", (error) => reject(translateConnectionError(error, client.config.server)));
+    socket.once("unexpected-response", (_request, response) => {
+      void readText(response, 1024 * 1024)
+        .catch(() => "")
+        .then((body) => {
+          const code = response.statusCode ?? 0;
+          let status: unknown;
+          try {
+            status = JSON.parse(body);
+          } catch {
+            status = undefined;
+          }
+          const message =
+            typeof status === "object" && status !== null && "message" in status ? String(status.message) : body;
+          reject(
+            new ApiError({
+              kind: "Status",
+              apiVersion: "v1",
+              metadata: {},
+              status: "Failure",
+              message: message === "" ? `the server answered ${code}` : message,
+              code,
+            }),
+          );
+        });
+    });
+  });
+}

@@ -1,0 +1,133 @@
+import {
+  badRequest,
+  describeSize,
+  matchesLabels,
+  parseLabelSelector,
+  parseQuantity,
+  quantityToBytes,
+  quantityToMilli,
+  resources,
+  roundUpSize,
+} from "@isopod/api";
+import type { Clock } from "@isopod/base";
+import type { KubeClient } from "@isopod/client";
+import { type BillableSegment, invoice } from "./invoice.ts";
+import type { Ledger } from "./ledger/contract.ts";
+import { entryOf, type Meter } from "./meter.ts";
+import { formatMicros, partsToMicros, priceParts, pricesAt, pricesInOrder } from "./price.ts";
+
+export const billingGroup = "billing.isopod.dev";
+export const billingVersion = "v1alpha1";
+
+export interface BillingApiOptions {
+  readonly client: KubeClient;
+  readonly ledger: Ledger;
+  readonly meter: Meter;
+  readonly clock: Clock;
+}
+
+/**
+ * The read-only API group `billing.isopod.dev/v1alpha1`:
+ * `GET prices?cpu=&memory=` and `GET invoices?namespace=&labelSelector=&since=&until=` (RFC 3339).
+ * Amounts are strings of whole millionths: JSON numbers would round them.
+ */
+export class BillingApi {
+  readonly group = billingGroup;
+  readonly version = billingVersion;
+  readonly #options: BillingApiOptions;
+
+  constructor(options: BillingApiOptions) {
+    this.#options = options;
+  }
+
+  async price(query: URLSearchParams): Promise<object> {
+    const { client, clock } = this.#options;
+    const amount = (name: string, convert: (text: string) => number): number => {
+      const text = query.get(name);
+      if (text === null || text === "")
+        throw badRequest(`${name} is missing; give it as in ${name}=${name === "cpu" ? "0.5" : "512Mi"}`);
+      try {
+        return convert(text);
+      } catch (cause) {
+        throw badRequest(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+      }
+    };
+    const requested = {
+      cpuMilli: amount("cpu", (text) => quantityToMilli(parseQuantity(text))),
+      memoryMiB: amount("memory", (text) => Math.ceil(quantityToBytes(parseQuantity(text)) / 1_048_576)),
+    };
+    const size = roundUpSize(requested);
+    if (size === undefined) throw badRequest(`${describeSize(requested)} is beyond the largest instance size`);
+    const prices = pricesInOrder((await client.list(resources.pricelists)).items);
+    const current = pricesAt(prices, clock.nowMicros());
+    if (current === undefined) throw badRequest("no price list is in force; create a PriceList");
+    const micros = (seconds: bigint): string => String(partsToMicros(priceParts(size, seconds, current)));
+    return {
+      kind: "Price",
+      apiVersion: `${billingGroup}/${billingVersion}`,
+      requested,
+      size,
+      isRounded: size.cpuMilli !== requested.cpuMilli || size.memoryMiB !== requested.memoryMiB,
+      currency: current.currency,
+      secondMicros: micros(1n),
+      hourMicros: micros(3600n),
+      monthMicros: micros(730n * 3600n),
+    };
+  }
+
+  async invoice(query: URLSearchParams): Promise<object> {
+    const { client, ledger, meter, clock } = this.#options;
+    const namespace = query.get("namespace") ?? undefined;
+    const time = (name: string): bigint | undefined => {
+      const text = query.get(name);
+      if (text === null || text === "") return undefined;
+      const ms = Date.parse(text);
+      if (Number.isNaN(ms)) throw badRequest(`${name}=${text} is not an RFC 3339 time, as in 2026-01-31T00:00:00Z`);
+      return BigInt(ms) * 1000n;
+    };
+    const [sinceMicros, untilMicros] = [time("since"), time("until")];
+    const selector = parseLabelSelector(query.get("labelSelector") ?? "");
+    const now = clock.nowMicros();
+    const closed = await ledger.list({
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(sinceMicros === undefined ? {} : { sinceMicros }),
+      ...(untilMicros === undefined ? {} : { untilMicros }),
+    });
+    const recorded = new Set(closed.map((one) => `${one.namespace}/${one.segment}`));
+    const open = meter
+      .openSegments()
+      .map((segment) => entryOf(segment, Number(now)))
+      .filter((one) => !recorded.has(`${one.namespace}/${one.segment}`))
+      .filter((one) => namespace === undefined || one.namespace === namespace)
+      .filter((one) => untilMicros === undefined || one.startMicros < untilMicros);
+    const segments = [
+      ...closed.map((one): BillableSegment => ({ ...one, isOpen: false })),
+      ...open.map((one): BillableSegment => ({ ...one, isOpen: true })),
+    ].filter((one) => matchesLabels(selector, one.labels));
+    const bill = invoice(segments, pricesInOrder((await client.list(resources.pricelists)).items));
+    return {
+      kind: "Invoice",
+      apiVersion: `${billingGroup}/${billingVersion}`,
+      currency: bill.currency,
+      totalSeconds: String(bill.seconds),
+      totalMicros: String(bill.priceMicros),
+      total: formatMicros(bill.priceMicros),
+      lines: bill.lines.map(({ segment, seconds, priceMicros }) => ({
+        namespace: segment.namespace,
+        pod: segment.podName,
+        podUID: segment.podUID,
+        segment: segment.segment,
+        node: segment.nodeName,
+        cpuMilli: segment.cpuMilli,
+        memoryMiB: segment.memoryMiB,
+        state: segment.state,
+        start: new Date(Number(segment.startMicros / 1000n)).toISOString(),
+        startMicros: String(segment.startMicros),
+        ...(segment.isOpen ? {} : { endMicros: String(segment.endMicros), endCause: segment.endCause }),
+        isOpen: segment.isOpen,
+        seconds: String(seconds),
+        priceMicros: String(priceMicros),
+      })),
+    };
+  }
+}

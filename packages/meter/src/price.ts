@@ -1,0 +1,51 @@
+import type { InstanceSize, PriceList } from "@isopod/api";
+
+/** One price list as integers; times in microseconds since the epoch. */
+export interface Prices {
+  readonly currency: string;
+  readonly effectiveMicros: bigint;
+  readonly vcpuSecondMicros: bigint;
+  readonly gibSecondMicros: bigint;
+}
+
+/** Price lists in the order they take effect; of two with the same moment the later name wins. */
+export function pricesInOrder(lists: Iterable<PriceList>): readonly Prices[] {
+  return [...lists]
+    .toSorted((a, b) => {
+      const byTime = Date.parse(a.spec.effectiveFrom) - Date.parse(b.spec.effectiveFrom);
+      return byTime === 0 ? a.metadata.name.localeCompare(b.metadata.name) : byTime;
+    })
+    .map(({ spec }) => ({
+      currency: spec.currency,
+      effectiveMicros: BigInt(Date.parse(spec.effectiveFrom)) * 1000n,
+      vcpuSecondMicros: BigInt(spec.vcpuSecondMicros),
+      gibSecondMicros: BigInt(spec.gibSecondMicros),
+    }));
+}
+
+/** The prices in force at a moment; undefined before the first list. */
+export function pricesAt(prices: readonly Prices[], atMicros: bigint): Prices | undefined {
+  return prices.findLast((one) => one.effectiveMicros <= atMicros);
+}
+
+/** Parts of a millionth: 1 vCPU = 1000 mCPU, 1 GiB = 1024 MiB; their product keeps sums exact until the one rounding. */
+const partsPerMicro = 1000n * 1024n;
+
+/** Price of `seconds` of a size, in parts of a millionth of the currency unit. */
+export function priceParts(size: InstanceSize, seconds: bigint, prices: Prices): bigint {
+  const cpu = BigInt(size.cpuMilli) * prices.vcpuSecondMicros * 1024n;
+  const memory = BigInt(size.memoryMiB) * prices.gibSecondMicros * 1000n;
+  return (cpu + memory) * seconds;
+}
+
+/** Rounds parts up to whole millionths: once per invoice line, never on the way. */
+export function partsToMicros(parts: bigint): bigint {
+  return (parts + partsPerMicro - 1n) / partsPerMicro;
+}
+
+/** Millionths as a decimal number of the currency unit: `1234567n` → `1.234567`. */
+export function formatMicros(micros: bigint): string {
+  const sign = micros < 0n ? "-" : "";
+  const absolute = micros < 0n ? -micros : micros;
+  return `${sign}${absolute / 1_000_000n}.${String(absolute % 1_000_000n).padStart(6, "0")}`;
+}

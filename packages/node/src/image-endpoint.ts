@@ -1,0 +1,81 @@
+import { createWriteStream } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { describeError, temporaryDirectory } from "@isopod/base";
+import { type Image, ImageError, type ImageStore } from "@isopod/image";
+
+/** An image as clients see it. */
+function summary(image: Image): object {
+  const { digest, references, sizeBytes, downloadBytes, createdMs, architecture } = image;
+  return { digest, references, sizeBytes, downloadBytes, created: new Date(createdMs).toISOString(), architecture };
+}
+
+/**
+ * `GET /images`, `POST /images/pull?reference=`, `POST /images/load?reference=` with the archive as body,
+ * `DELETE /images?reference=`, `POST /images/collect`.
+ *
+ * Pull and load answer with JSON lines: `{progress}` while they work, then `{images}` or `{error}`.
+ */
+export async function serveImages(
+  images: ImageStore,
+  parts: readonly string[],
+  query: URLSearchParams,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const action = `${request.method} ${parts.join("/")}`;
+  const reference = query.get("reference") ?? "";
+  const signal = abortOnClose(response);
+  const json = (body: object): void => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(body));
+  };
+  switch (action) {
+    case "GET ":
+      return json({ images: (await images.list()).map(summary) });
+    case "DELETE ":
+      await images.remove(reference);
+      return json({ removed: reference, ...(await images.collectGarbage()) });
+    case "POST collect":
+      return json(await images.collectGarbage());
+    case "POST pull":
+      return await lines(response, async (write) => {
+        const image = await images.pull(reference, { signal, onProgress: (progress) => write({ progress }) });
+        write({ images: [summary(image)] });
+      });
+    case "POST load": {
+      // The archive's index may come after the blobs it names, so it is kept whole until it is read.
+      await using directory = await temporaryDirectory("isopod-load-");
+      const path = join(directory.path, "archive");
+      await pipeline(request, createWriteStream(path));
+      return await lines(response, async (write) => {
+        const loaded = await images.load(path, { signal, ...(reference === "" ? {} : { reference }) });
+        write({ images: loaded.map(summary) });
+      });
+    }
+    default:
+      response.writeHead(404, { "content-type": "text/plain" });
+      response.end(`no such image request: ${action}`);
+  }
+}
+
+function abortOnClose(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  response.on("close", () => gone.abort());
+  return gone.signal;
+}
+
+async function lines(response: ServerResponse, work: (write: (line: object) => void) => Promise<void>): Promise<void> {
+  response.writeHead(200, { "content-type": "application/json-lines" });
+  const write = (line: object): void => {
+    response.write(`${JSON.stringify(line)}\n`);
+  };
+  try {
+    await work(write);
+  } catch (error) {
+    const known = error instanceof ImageError ? { code: error.code, stage: error.stage, remedy: error.remedy } : {};
+    write({ error: { message: describeError(error), ...known } });
+  }
+  response.end();
+}

@@ -1,0 +1,225 @@
+import { isNotFound, type NetworkInterface, type Pod, resources, type VPC } from "@isopod/api";
+import { type Clock, describeError, type Logger, retry } from "@isopod/base";
+import { EventRecorder, Informer, type KubeClient, keyOf } from "@isopod/client";
+import type { ImageStore } from "@isopod/image";
+import type { HostNetwork } from "@isopod/network";
+import type { Vmm } from "@isopod/vmm";
+import type { ScratchDisks } from "@isopod/volume";
+import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
+import { type KubeletServer, type KubeletTls, startKubeletServer } from "./kubelet-server.ts";
+import { NodeRegistration, type NodeSettings } from "./node-registration.ts";
+import { hostDns } from "./pod-files.ts";
+import { PodWorker, type PodWorkerOptions } from "./pod-worker.ts";
+import { UsageRecorder } from "./usage-recorder.ts";
+
+export interface NodeAgentOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly vmm: Vmm;
+  readonly images: ImageStore;
+  readonly network: HostNetwork;
+  readonly scratch: ScratchDisks;
+  /** Instances' records, logs and disks. */
+  readonly instancesDirectory: string;
+  /** Without the port, which the agent's own HTTPS server chooses or is told by `kubeletPort`. */
+  readonly settings: Omit<NodeSettings, "kubeletPort">;
+  /** 0 picks a free one. */
+  readonly kubeletPort: number;
+  readonly kubeletTls: KubeletTls;
+  /** Host user ids for VMs: the first one, as many as `maxPods` needs and more. */
+  readonly firstUserId: number;
+  readonly bootTimeoutMs?: number;
+}
+
+/** User ids are not reused until this many others were. */
+const userIdCount = 10_000;
+
+/**
+ * The kubelet's role on one host: runs the pods bound to its node, each in its {@link PodWorker}.
+ *
+ * It may die at any moment: VMs run on, and the next one finds them by the records on disk. A pod's instance is taken
+ * down only when the API says with certainty that the pod is gone: by a watch event or a 404 for this very pod, never
+ * because a list came back without it.
+ */
+export class NodeAgent {
+  readonly #options: NodeAgentOptions;
+  readonly #workers = new Map<string, { readonly worker: PodWorker; readonly done: Promise<void> }>();
+  readonly #records: InstanceRecords;
+  readonly #userIds: UserIds;
+  readonly #pods: Informer<Pod>;
+  readonly #interfaces: Informer<NetworkInterface>;
+  readonly #vpcs: Informer<VPC>;
+  readonly #events: EventRecorder;
+  readonly #stop = new AbortController();
+  #server: KubeletServer | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options;
+    const { client, clock, logger, settings } = options;
+    this.#records = new InstanceRecords(options.instancesDirectory);
+    this.#userIds = new UserIds(options.firstUserId, userIdCount);
+    const informing = { client, clock, logger };
+    this.#pods = new Informer(resources.pods, { ...informing, fieldSelector: `spec.nodeName=${settings.name}` });
+    this.#interfaces = new Informer(resources.networkinterfaces, informing);
+    this.#vpcs = new Informer(resources.vpcs, informing);
+    this.#events = new EventRecorder({ client, clock, logger, component: "kubelet", host: settings.name });
+  }
+
+  /** Resolves when the node is registered and the pods of its last life are taken up again. */
+  async start(): Promise<void> {
+    const { client, clock, logger, settings, kubeletTls, images } = this.#options;
+    const signal = this.#stop.signal;
+    const records = await this.#records.load();
+    for (const record of records) if (record.userId !== 0 && !record.isReleased) this.#userIds.take(record.userId);
+    const workerOptions: PodWorkerOptions = {
+      ...this.#options,
+      events: this.#events,
+      usage: new UsageRecorder({ client, clock, logger, nodeName: settings.name }),
+      hostIP: settings.hostIP,
+      records: this.#records,
+      userIds: this.#userIds,
+      dns: await hostDns(),
+      interfaceOf: async (podUID, until) => await this.#interfaceOf(podUID, until),
+      vpc: async (name, until) =>
+        this.#vpcs.get(name) ?? (await client.get(resources.vpcs, undefined, name, { signal: until })),
+      bootTimeoutMs: this.#options.bootTimeoutMs ?? 120_000,
+    };
+    this.#server = await startKubeletServer({
+      port: this.#options.kubeletPort,
+      host: settings.hostIP,
+      tls: kubeletTls,
+      logger,
+      images,
+      findWorker: (namespace, name) => this.#findWorker(namespace, name),
+      pods: () => [...this.#workers.values()].map((one) => one.worker.pod),
+    });
+    const registration = new NodeRegistration({
+      client,
+      clock,
+      logger,
+      settings: { ...settings, kubeletPort: this.#server.port },
+    });
+    const registered = Promise.withResolvers<void>();
+    this.#pods.onChange((_key, pod, previous) => this.#onPod(pod, previous, workerOptions));
+    this.#running = Promise.all([
+      this.#pods.run(signal),
+      this.#interfaces.run(signal),
+      this.#vpcs.run(signal),
+      registration.run(signal, registered.resolve).catch((error: unknown) => {
+        if (!signal.aborted) logger.error({ reason: describeError(error) }, "the node could not be registered");
+      }),
+    ]);
+    await this.#resume(records, workerOptions);
+    await Promise.all([registered.promise, this.#pods.ready, this.#vpcs.ready]);
+    logger.info({ node: settings.name, instances: this.#workers.size, port: this.#server.port }, "node agent is ready");
+  }
+
+  /** Stops working; instances go on. */
+  async stop(): Promise<void> {
+    for (const { worker } of this.#workers.values()) worker.detach();
+    await Promise.all([...this.#workers.values()].map((one) => one.done));
+    this.#stop.abort(new Error("the node agent stops"));
+    await this.#running;
+    await this.#events.flush();
+    await this.#server?.close();
+  }
+
+  /** Takes up the instances an earlier process left, before the first list, each with its pod read on its own. */
+  async #resume(records: readonly InstanceRecord[], options: PodWorkerOptions): Promise<void> {
+    const { client, clock } = this.#options;
+    await Promise.all(
+      records.map(async (record) => {
+        const pod = await retry(
+          async () => {
+            try {
+              return await client.get(resources.pods, record.namespace, record.name, { signal: this.#stop.signal });
+            } catch (error) {
+              if (isNotFound(error)) return undefined;
+              throw error;
+            }
+          },
+          { clock, signal: this.#stop.signal, initialMs: 100, maxMs: 5000 },
+        );
+        if (this.#workers.has(record.podUID)) return;
+        if (pod?.metadata.uid === record.podUID) this.#begin(pod, record, options);
+        else await this.#endOrphan(record, options);
+      }),
+    );
+  }
+
+  /** The pod of this record was removed for good while nobody watched. */
+  async #endOrphan(record: InstanceRecord, options: PodWorkerOptions): Promise<void> {
+    const containers = record.containers.map(({ name }) => ({ name, image: "" }));
+    const pod: Pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: record.name, namespace: record.namespace, uid: record.podUID },
+      spec: { containers: containers.length === 0 ? [{ name: "unknown" }] : containers },
+    };
+    this.#begin(pod, record, options);
+    this.#workers.get(record.podUID)?.worker.update(undefined);
+    await this.#workers.get(record.podUID)?.done;
+  }
+
+  #onPod(pod: Pod | undefined, previous: Pod | undefined, options: PodWorkerOptions): void {
+    // The same name may be a new pod.
+    if (previous !== undefined && pod?.metadata.uid !== previous.metadata.uid) {
+      this.#workers.get(previous.metadata.uid ?? "")?.worker.update(undefined);
+    }
+    if (pod === undefined) return;
+    const known = this.#workers.get(pod.metadata.uid ?? "");
+    if (known === undefined) this.#begin(pod, undefined, options);
+    else known.worker.update(pod);
+  }
+
+  #begin(pod: Pod, record: InstanceRecord | undefined, options: PodWorkerOptions): void {
+    const { logger } = this.#options;
+    const uid = pod.metadata.uid ?? "";
+    if (this.#workers.has(uid) || this.#stop.signal.aborted) return;
+    const worker = new PodWorker(pod, record, options);
+    const done = worker
+      .run()
+      .catch((error: unknown) => {
+        logger.error(
+          { pod: keyOf(pod), reason: describeError(error) },
+          "the pod's worker failed; it is taken up again at the next start",
+        );
+      })
+      .finally(() => this.#workers.delete(uid));
+    this.#workers.set(uid, { worker, done });
+  }
+
+  #findWorker(namespace: string, name: string): PodWorker | undefined {
+    for (const { worker } of this.#workers.values()) {
+      const { metadata } = worker.pod;
+      if (metadata.namespace === namespace && metadata.name === name) return worker;
+    }
+    return undefined;
+  }
+
+  async #interfaceOf(podUID: string, signal: AbortSignal): Promise<NetworkInterface> {
+    const find = (): NetworkInterface | undefined => {
+      for (const one of this.#interfaces.values()) if (one.spec.podUID === podUID) return one;
+      return undefined;
+    };
+    const present = find();
+    if (present !== undefined) return present;
+    return await new Promise<NetworkInterface>((resolve, reject) => {
+      const stop = this.#interfaces.onChange((_key, current) => {
+        if (current?.spec.podUID !== podUID) return;
+        stop();
+        resolve(current);
+      });
+      signal.addEventListener(
+        "abort",
+        () => {
+          stop();
+          reject(signal.reason);
+        },
+        { once: true },
+      );
+    });
+  }
+}
