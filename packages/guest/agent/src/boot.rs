@@ -1,0 +1,64 @@
+//! What PID 1 does before it knows which instance it is: nothing here depends on one, for a fork may follow.
+
+use crate::sys;
+use std::ffi::CStr;
+use std::io::Result;
+
+/// Where the agent keeps things; none of it is visible in a container's mount namespace.
+pub const DISKS: &str = "/disks";
+pub const SCRATCH: &str = "/scratch";
+pub const VOLUMES: &str = "/volumes";
+pub const FILES: &str = "/files";
+pub const SHM: &str = "/shm";
+pub const MQUEUE: &str = "/mqueue";
+/// A container's root is mounted here in its own mount namespace, then becomes `/`.
+pub const ROOT: &CStr = c"/root";
+
+pub const POD_CGROUP: &str = "/cgroup/pod";
+
+const QUIET: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+
+/// Docker's default for pods too: a pod's containers share it.
+const SHM_OPTIONS: &CStr = c"mode=1777,size=64m";
+
+pub fn run() -> Result<()> {
+    sys::set_undumpable()?;
+    leave_initramfs()?;
+    for (path, kind, flags, options) in [
+        (c"/proc", c"proc", QUIET, c""),
+        (c"/sys", c"sysfs", QUIET, c""),
+        (c"/dev", c"devtmpfs", libc::MS_NOSUID, c"mode=755"),
+        (c"/cgroup", c"cgroup2", QUIET, c"nsdelegate"),
+        (c"/volumes", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755"),
+        (c"/shm", c"tmpfs", QUIET, SHM_OPTIONS),
+        (c"/mqueue", c"mqueue", QUIET, c""),
+    ] {
+        sys::mkdir(path, 0o755)?;
+        sys::mount(kind, path, kind, flags, options)?;
+    }
+    for path in [c"/disks", c"/scratch", c"/files", ROOT] {
+        sys::mkdir(path, 0o700)?;
+    }
+    for (path, value) in [
+        ("/cgroup/cgroup.subtree_control", "+cpu +memory +pids"),
+        // As Docker sets them in a container's network namespace: no capability for port 80 or for ping.
+        ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+        ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
+    ] {
+        std::fs::write(path, value)?;
+    }
+    // The interface is IPv4 only; an image may still use ::1. Absent where the VM has no network card.
+    let _ = std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+    std::fs::create_dir(POD_CGROUP)?;
+    std::fs::write("/cgroup/pod/cgroup.subtree_control", "+cpu +memory +pids")
+}
+
+/// `pivot_root` refuses the initial root file system, so a tmpfs is put over it.
+fn leave_initramfs() -> Result<()> {
+    sys::mkdir(c"/new", 0o755)?;
+    sys::mount(c"tmpfs", c"/new", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755")?;
+    sys::chdir(c"/new")?;
+    sys::mount(c".", c"/", c"", libc::MS_MOVE, c"")?;
+    sys::chroot(c".")?;
+    sys::chdir(c"/")
+}

@@ -1,0 +1,51 @@
+//! PID 1 of an Isopod guest: serves `packages/guest/src/contract.ts` on the virtio-serial port `isopod.agent`.
+
+mod agent;
+mod body;
+mod boot;
+mod capabilities;
+mod cgroup;
+mod container;
+mod device_filter;
+mod disks;
+mod failure;
+mod frame;
+mod handshake;
+mod identity;
+mod network;
+mod output;
+mod pipes;
+mod port;
+mod program;
+#[cfg(test)]
+mod pseudo_random;
+mod rlimits;
+mod rootfs;
+mod seccomp;
+mod server;
+mod signals;
+mod spec;
+mod streams;
+mod sys;
+mod trash;
+mod volumes;
+
+use std::rc::Rc;
+
+/// Returns only what made it impossible to go on.
+fn run(started_micros: u64) -> std::io::Result<std::convert::Infallible> {
+    boot::run()?;
+    let port = port::open()?;
+    // One thread, always: containers are forked from it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let agent = Rc::new(agent::Agent::new(started_micros, sys::monotonic_micros()));
+    println!("isopod-agent {} ready", env!("CARGO_PKG_VERSION"));
+    tokio::task::LocalSet::new().block_on(&runtime, async { Err(server::run(agent, port::Port::new(port)?).await) })
+}
+
+fn main() {
+    let Err(error) = run(sys::monotonic_micros());
+    eprintln!("isopod-agent: cannot go on: {error}");
+    // Nothing can be done without the port; the host sees the machine end.
+    sys::reset_machine();
+}

@@ -1,0 +1,149 @@
+//! The virtio-serial port to the host.
+//!
+//! It has no connections: while no host is attached, reads give 0 and the port polls as hung up, again and again.
+//! tokio takes a hang-up as final, so the port is watched by an edge-triggered epoll of its own, and tokio watches that.
+
+use crate::sys;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+const NAME: &str = "isopod.agent";
+/// The driver takes at most 32 KiB at once.
+const MAX_WRITE: usize = 32 * 1024;
+
+pub fn open() -> Result<OwnedFd> {
+    for entry in std::fs::read_dir("/sys/class/virtio-ports")? {
+        let entry = entry?;
+        if std::fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == NAME) {
+            let device = format!("/dev/{}", entry.file_name().to_string_lossy());
+            return sys::open(&sys::c_string(&device)?, libc::O_RDWR | libc::O_NONBLOCK, 0);
+        }
+    }
+    Err(Error::new(ErrorKind::NotFound, format!("no virtio-serial port is named {NAME}")))
+}
+
+pub struct Port {
+    port: OwnedFd,
+    edges: AsyncFd<OwnedFd>,
+    is_reader_waiting: bool,
+    is_writer_waiting: bool,
+}
+
+impl Port {
+    pub fn new(port: OwnedFd) -> Result<Port> {
+        let edges = sys::watched(sys::edge_watch(port.as_raw_fd())?, Interest::READABLE)?;
+        Ok(Port { port, edges, is_reader_waiting: false, is_writer_waiting: false })
+    }
+
+    /// Ready when something about the port may have changed since the last call.
+    fn poll_edge(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut guard = ready!(self.edges.poll_read_ready(context))?;
+        sys::take_edge(self.edges.get_ref().as_raw_fd())?;
+        guard.clear_ready();
+        // One edge wakes both directions; the other one has not looked yet.
+        if self.is_reader_waiting && self.is_writer_waiting {
+            context.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what there is; 0 while no host is attached.
+    fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
+        loop {
+            match sys::read(self.port.as_raw_fd(), buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_reader_waiting = true;
+                    ready!(self.poll_edge(context))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => {
+                    self.is_reader_waiting = false;
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        loop {
+            match sys::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
+                // Without this, HTTP/2 waits for room and never reads that the host has gone.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && sys::is_hung_up(self.port.as_raw_fd()) => {
+                    self.is_writer_waiting = false;
+                    return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_writer_waiting = true;
+                    ready!(self.poll_edge(context))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => {
+                    self.is_writer_waiting = false;
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        std::future::poll_fn(|context| self.poll_receive(context, buffer)).await
+    }
+
+    /// Waits for a change after `receive` has said that no host is attached.
+    pub async fn changed(&mut self) -> Result<()> {
+        std::future::poll_fn(|context| self.poll_edge(context)).await
+    }
+
+    /// Writes all of a handshake line. A host that does not take it is gone, and its hang-up ends the wait with an error.
+    pub async fn send(&mut self, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            let written = std::future::poll_fn(|context| self.poll_send(context, data)).await?;
+            data = &data[written..];
+        }
+        Ok(())
+    }
+}
+
+/// The port as the transport of one HTTP/2 session, which begins with bytes that were already read.
+pub struct Session<'a> {
+    port: &'a mut Port,
+    first: Vec<u8>,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(port: &'a mut Port, first: Vec<u8>) -> Session<'a> {
+        Session { port, first }
+    }
+}
+
+impl AsyncRead for Session<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..count]);
+            self.first.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        let count = ready!(self.port.poll_receive(context, buffer.initialize_unfilled()))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Session<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
+        self.port.poll_send(context, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,294 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import type { Socket } from "node:net";
+import type { Logger } from "@isopod/base";
+import {
+  parseJson,
+  readInfo,
+  readNothing,
+  readObject,
+  readStarted,
+  readState,
+  readStates,
+  readStats,
+  readText,
+} from "./answers.ts";
+import { AttachStream } from "./attach-stream.ts";
+import {
+  type AgentInfo,
+  type ContainerSpec,
+  type ContainerStarted,
+  type ContainerState,
+  type ExecSpec,
+  frameTypes,
+  type GuestConfiguration,
+  type GuestStats,
+  type GuestVolume,
+} from "./contract.ts";
+import { encodeFrame } from "./frame.ts";
+import { GuestError, isAgentFailureCode } from "./guest-error.ts";
+import { type OutputChunk, readOutput } from "./output.ts";
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** How long the agent may take; default 60,000. Calls that wait by their nature have no bound. */
+  readonly timeoutMs?: number;
+}
+
+const defaultTimeoutMs = 60_000;
+const maxAnswerBytes = 4 * 1024 * 1024;
+
+/**
+ * A session with the agent inside one VM. Calls run side by side. All methods throw {@link GuestError}: the agent's own
+ * refusal with its code, or `Disconnected`, `TimedOut`, `BadAnswer`; an aborted call throws its signal's reason.
+ * Disposing ends the session, never a container.
+ */
+export class GuestClient implements AsyncDisposable {
+  readonly #session: ClientHttp2Session;
+  readonly #socket: Socket;
+  /** Resolves when the session has ended, with what broke it if something did. Never rejects. */
+  readonly closed: Promise<Error | undefined>;
+
+  constructor(session: ClientHttp2Session, socket: Socket, logger: Logger) {
+    this.#session = session;
+    this.#socket = socket;
+    this.closed = new Promise((resolve) => {
+      let broken: Error | undefined;
+      session.on("error", (error: Error) => {
+        broken = error;
+        logger.debug({ error: error.message }, "the agent's session broke");
+      });
+      session.on("close", () => {
+        socket.destroy();
+        resolve(broken);
+      });
+      session.on("goaway", () => session.destroy());
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#session.destroyed || this.#session.closed;
+  }
+
+  async info(options: CallOptions = {}): Promise<AgentInfo> {
+    return readInfo(await this.#call("GET", "/v1/info", undefined, options));
+  }
+
+  /** Once per VM, before the first container. */
+  async configure(configuration: GuestConfiguration, options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("POST", "/v1/configure", configuration, options));
+  }
+
+  /** Resolves when the container's program has been executed; the container then goes on without this session. */
+  async startContainer(spec: ContainerSpec, options: CallOptions = {}): Promise<ContainerStarted> {
+    return readStarted(await this.#call("POST", "/v1/containers", spec, options));
+  }
+
+  async listContainers(options: CallOptions = {}): Promise<readonly ContainerState[]> {
+    return readStates(await this.#call("GET", "/v1/containers", undefined, options));
+  }
+
+  /** Resolves when the container has ended, however long that takes. */
+  async waitContainer(id: string, signal?: AbortSignal): Promise<ContainerState> {
+    const options = { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) };
+    return readState(await this.#call("GET", `${containerPath(id)}/wait`, undefined, options));
+  }
+
+  /** `signalName` as images and pod specs write it: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`. */
+  async signalContainer(id: string, signalName: string, options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("POST", `${containerPath(id)}/signal`, { signal: signalName }, options));
+  }
+
+  /** Kills what is left of the container and removes its files; resolves when they are gone. */
+  async removeContainer(id: string, options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("DELETE", containerPath(id), undefined, options));
+  }
+
+  async putVolumes(volumes: readonly GuestVolume[], options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("PUT", "/v1/volumes", volumes, options));
+  }
+
+  async stats(options: CallOptions = {}): Promise<GuestStats> {
+    return readStats(await this.#call("GET", "/v1/stats", undefined, options));
+  }
+
+  /** Kills all containers, syncs disks and ends the VM; the session breaks soon after. */
+  async powerOff(options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("POST", "/v1/poweroff", undefined, options));
+  }
+
+  /**
+   * The container's output from byte `from` of its whole life, until it has ended and all is read. `from` tells the
+   * agent that everything before it is safe. Breaks with `Disconnected` in mid-stream; continue at `nextOffset` of the
+   * last chunk: the agent keeps at least the last 256 KiB it sent.
+   */
+  output(id: string, from: number, signal?: AbortSignal): AsyncIterable<OutputChunk> {
+    const open = async (): Promise<ClientHttp2Stream> =>
+      await this.#open("GET", `${containerPath(id)}/output?from=${from}`, undefined, { ...withSignal(signal) });
+    return readOutput(open, from);
+  }
+
+  /**
+   * Runs a program in a running container; resolves when it has been executed. It is killed when its stream ends.
+   */
+  async exec(id: string, spec: ExecSpec, signal?: AbortSignal): Promise<AttachStream> {
+    const first = encodeFrame(frameTypes.exec, JSON.stringify(spec));
+    return new AttachStream(await this.#open("POST", `${containerPath(id)}/exec`, first, { ...withSignal(signal) }));
+  }
+
+  /** Joins a container's input and output; output begins at byte `from`, by default with what comes next. */
+  async attach(
+    id: string,
+    options: { readonly from?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<AttachStream> {
+    const query = options.from === undefined ? "" : `?from=${options.from}`;
+    const path = `${containerPath(id)}/attach${query}`;
+    return new AttachStream(await this.#open("POST", path, Buffer.alloc(0), { ...withSignal(options.signal) }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#session.destroy();
+    this.#socket.destroy();
+    await this.closed;
+  }
+
+  async #call(method: string, path: string, body: unknown, options: CallOptions): Promise<unknown> {
+    const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const request = await this.#request(method, path, text, true, options);
+    try {
+      const answer = await readBody(request.stream);
+      if (request.status !== 200) throw failure(request.status, answer);
+      return parseJson(answer);
+    } catch (error) {
+      throw request.translate(error);
+    } finally {
+      request.release();
+      cancel(request.stream);
+    }
+  }
+
+  /** A streaming call: resolves with the stream when the agent has accepted it. `body` undefined = no body. */
+  async #open(
+    method: string,
+    path: string,
+    body: Buffer | undefined,
+    options: CallOptions,
+  ): Promise<ClientHttp2Stream> {
+    const request = await this.#request(method, path, body, body === undefined, options);
+    if (request.status === 200) {
+      request.stopTimer();
+      request.stream.once("close", request.release);
+      return request.stream;
+    }
+    try {
+      throw failure(request.status, await readBody(request.stream));
+    } catch (error) {
+      throw request.translate(error);
+    } finally {
+      request.release();
+      cancel(request.stream);
+    }
+  }
+
+  async #request(
+    method: string,
+    path: string,
+    body: Buffer | undefined,
+    endStream: boolean,
+    options: CallOptions,
+  ): Promise<PendingRequest> {
+    options.signal?.throwIfAborted();
+    if (this.isClosed) throw disconnected(method, path, undefined);
+    const stream = this.#session.request({ ":method": method, ":path": path }, { endStream: endStream && !body });
+    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+    let isLate = false;
+    const timer = Number.isFinite(timeoutMs)
+      ? setTimeout(() => {
+          isLate = true;
+          stream.destroy(new Error("timeout"));
+        }, timeoutMs)
+      : undefined;
+    const onAbort = (): void => void stream.destroy(new Error("aborted"));
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    const stopTimer = (): void => clearTimeout(timer);
+    const release = (): void => {
+      stopTimer();
+      options.signal?.removeEventListener("abort", onAbort);
+    };
+    const translate = (error: unknown): unknown => {
+      if (error instanceof GuestError) return error;
+      if (options.signal?.aborted === true) return options.signal.reason;
+      if (!isLate) return disconnected(method, path, error);
+      return new GuestError(`the agent did not answer ${method} ${path} within ${timeoutMs} ms`, {
+        code: "TimedOut",
+        object: path,
+      });
+    };
+    // What a stream that nobody reads yet breaks with is told to whoever reads it next.
+    stream.on("error", () => {});
+    if (body !== undefined) {
+      if (endStream) stream.end(body);
+      else stream.write(body);
+    }
+    try {
+      const status = await new Promise<number>((resolve, reject) => {
+        stream.once("response", (headers) => resolve(headers[":status"] ?? 0));
+        stream.once("error", reject);
+        stream.once("close", () => reject(new Error("the stream was closed")));
+      });
+      return { stream, status, stopTimer, release, translate };
+    } catch (error) {
+      release();
+      throw translate(error);
+    }
+  }
+}
+
+interface PendingRequest {
+  readonly stream: ClientHttp2Stream;
+  readonly status: number;
+  readonly stopTimer: () => void;
+  readonly release: () => void;
+  readonly translate: (error: unknown) => unknown;
+}
+
+function withSignal(signal: AbortSignal | undefined): CallOptions {
+  return signal === undefined ? {} : { signal };
+}
+
+function containerPath(id: string): string {
+  return `/v1/containers/${encodeURIComponent(id)}`;
+}
+
+function cancel(stream: ClientHttp2Stream): void {
+  if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+}
+
+function disconnected(method: string, path: string, cause: unknown): GuestError {
+  return new GuestError(`the agent's session ended during ${method} ${path}`, {
+    code: "Disconnected",
+    object: path,
+    remedy: "Connect again; if that fails, the VM has ended.",
+    cause,
+  });
+}
+
+async function readBody(stream: ClientHttp2Stream): Promise<string> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of stream) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxAnswerBytes) {
+      throw new GuestError(`the agent's answer is longer than ${maxAnswerBytes} bytes`, { code: "BadAnswer" });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function failure(status: number, body: string): GuestError {
+  const answer = readObject(parseJson(body), `the refusal (status ${status})`);
+  const code = readText(answer, "code");
+  const message = readText(answer, "message", 8192);
+  if (!isAgentFailureCode(code)) return new GuestError(`the agent refused: ${message}`, { code: "BadAnswer" });
+  return new GuestError(message, { code });
+}

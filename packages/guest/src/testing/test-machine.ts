@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
+import { guestArtifacts } from "../artifacts.ts";
+import type { ContainerSpec, GuestConfiguration } from "../contract.ts";
+import { kernelCommandLine } from "../kernel-command-line.ts";
+import { makeBusyboxDisk, makeScratchDisk } from "./test-disks.ts";
+
+export interface TestMachineOptions {
+  readonly memoryMiB?: number;
+  readonly scratchMiB?: number;
+  readonly vcpus?: number;
+  /** Of a freshly built agent; default: the one in dist. */
+  readonly initramfsPath?: string;
+}
+
+/** A real VM under emulation with a busybox image disk (serial `image`) and a scratch disk (serial `scratch`). */
+export class TestMachine implements AsyncDisposable {
+  readonly directory: string;
+  readonly socketPath: string;
+  readonly #process: ChildProcess;
+  readonly #directory: TemporaryDirectory;
+
+  private constructor(directory: TemporaryDirectory, process: ChildProcess) {
+    this.#directory = directory;
+    this.directory = directory.path;
+    this.socketPath = join(directory.path, "agent.sock");
+    this.#process = process;
+  }
+
+  static async boot(options: TestMachineOptions = {}): Promise<TestMachine> {
+    const directory = await temporaryDirectory("isopod-guest-test-");
+    const file = (name: string): string => join(directory.path, name);
+    const artifacts = await guestArtifacts(file("cache"));
+    await makeBusyboxDisk(file("image.erofs"), directory.path);
+    await makeScratchDisk(file("scratch.ext4"), options.scratchMiB ?? 64);
+    const errors = await open(file("qemu.err"), "w");
+    const disk = (id: string, name: string, extra: string): readonly string[] => [
+      ...["-drive", `file=${file(name)},if=none,id=${id},format=raw${extra}`],
+      ...["-device", `virtio-blk-device,drive=${id},serial=${id}`],
+    ];
+    const child = spawn(
+      "qemu-system-x86_64",
+      [
+        ...["-M", "microvm,acpi=off,x-option-roms=off,rtc=on"],
+        ...["-accel", "tcg", "-cpu", "max", "-m", String(options.memoryMiB ?? 256), "-smp", String(options.vcpus ?? 1)],
+        ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+        ...["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
+        ...["-kernel", artifacts.kernelPath, "-initrd", options.initramfsPath ?? artifacts.initramfsPath],
+        ...["-append", kernelCommandLine],
+        ...["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
+        ...["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
+        ...["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
+        ...disk("image", "image.erofs", ",readonly=on"),
+        ...disk("scratch", "scratch.ext4", ""),
+      ],
+      { stdio: ["ignore", "ignore", errors.fd] },
+    );
+    await errors.close();
+    return new TestMachine(directory, child);
+  }
+
+  async console(): Promise<string> {
+    const read = async (name: string): Promise<string> =>
+      await readFile(join(this.directory, name), "utf8").catch(() => "");
+    return (await read("console")) + (await read("qemu.err"));
+  }
+
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  async ended(): Promise<void> {
+    if (!this.hasEnded) await once(this.#process, "exit");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.ended();
+    await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+export const testConfiguration: GuestConfiguration = {
+  hostname: "pod-1",
+  entropy: Buffer.alloc(64, 7).toString("base64"),
+  epochMicros: 1_800_000_000_000_000,
+  network: {
+    macAddress: "02:00:00:00:00:2a",
+    address: "10.0.0.42",
+    gatewayAddress: "169.254.1.1",
+    gatewayMacAddress: "02:ff:00:00:00:01",
+    mtu: 1450,
+  },
+  resolvConf: "nameserver 10.0.0.2\n",
+  hosts: "127.0.0.1 localhost\n10.0.0.42 pod-1\n",
+  scratch: { diskSerial: "scratch" },
+  limits: { memoryBytes: 128 * 1024 * 1024, pids: 512 },
+};
+
+/** Docker's default capabilities. */
+const capabilities = [
+  ...["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"],
+  ...["NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"],
+];
+
+let nextId = 0;
+
+/** A container that runs a busybox command, with an id of its own. */
+export function containerSpec(args: readonly string[], changes: Partial<ContainerSpec> = {}): ContainerSpec {
+  nextId += 1;
+  return {
+    id: `c${nextId}`,
+    imageDiskSerial: "image",
+    args,
+    env: ["PATH=/bin"],
+    workingDirectory: "/",
+    user: "",
+    supplementalGroups: [],
+    capabilities,
+    noNewPrivileges: false,
+    seccomp: "default",
+    isRootReadOnly: false,
+    isTerminal: false,
+    hasStdin: false,
+    isStdinOnce: false,
+    limits: {},
+    rlimits: [],
+    mounts: [],
+    terminationMessagePath: "",
+    ...changes,
+  };
+}
