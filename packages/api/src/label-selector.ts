@@ -99,29 +99,37 @@ function matches(requirement: LabelRequirement, labels: StringMap | undefined): 
   }
 }
 
-function checked(requirement: LabelRequirement): LabelRequirement {
-  const keyProblems = qualifiedNameProblems(requirement.key);
-  if (keyProblems.length > 0) {
-    throw badRequest(`key: Invalid value: ${JSON.stringify(requirement.key)}: ${keyProblems.join("; ")}`);
-  }
+/** `context` stands before what is wrong, as kube-apiserver says which of its steps failed. */
+function checked(requirement: LabelRequirement, context = ""): LabelRequirement {
+  checkKey(requirement.key, context);
   if (requirement.operator !== "In" && requirement.operator !== "NotIn") return requirement;
   if (requirement.values.length === 0) {
     throw badValues([], "for 'in', 'notin' operators, values set can't be empty");
   }
-  requirement.values.forEach((value, index) => {
-    const problems = labelValueProblems(value);
-    if (problems.length > 0) {
-      throw badRequest(
-        `values[${index}][${requirement.key}]: Invalid value: ${JSON.stringify(value)}: ${problems.join("; ")}`,
-      );
-    }
-  });
+  checkValues(requirement.key, requirement.values, context);
   return requirement;
+}
+
+function checkValues(key: string, values: readonly string[], context: string): void {
+  values.forEach((value, index) => {
+    const problems = labelValueProblems(value);
+    if (problems.length === 0) return;
+    const field = `values[${index}][${key}]`;
+    throw badRequest(`${context}${field}: Invalid value: ${JSON.stringify(value)}: ${problems.join("; ")}`);
+  });
+}
+
+function checkKey(key: string, context: string): void {
+  const problems = qualifiedNameProblems(key);
+  if (problems.length === 0) return;
+  throw badRequest(`${context}key: Invalid value: ${JSON.stringify(key)}: ${problems.join("; ")}`);
 }
 
 function badValues(values: readonly string[], why: string): ApiError {
   return badRequest(`values: Invalid value: ${JSON.stringify(values)}: ${why}`);
 }
+
+const parsing = "unable to parse requirement: ";
 
 interface Token {
   readonly type: "symbol" | "identifier" | "end";
@@ -173,23 +181,24 @@ class Parser {
     if (isNegated) this.#next();
     if (this.#peek().type !== "identifier") throw this.#unparsable(", expected: identifier");
     const key = this.#next().text;
-    if (isNegated) return checked({ key, operator: "DoesNotExist" });
+    checkKey(key, parsing);
+    if (isNegated) return checked({ key, operator: "DoesNotExist" }, parsing);
     const { type, text: operator } = this.#peek();
-    if (type === "end" || operator === ",") return checked({ key, operator: "Exists" });
+    if (type === "end" || operator === ",") return checked({ key, operator: "Exists" }, parsing);
     switch (operator) {
       case "in":
       case "notin":
         this.#next();
-        return checked({ key, operator: operator === "in" ? "In" : "NotIn", values: this.#valueList() });
+        return checked({ key, operator: operator === "in" ? "In" : "NotIn", values: this.#valueList() }, parsing);
       case "=":
       case "==":
       case "!=":
         this.#next();
-        return checked({ key, operator: operator === "!=" ? "NotIn" : "In", values: [this.#exactValue()] });
+        return checked({ key, operator: operator === "!=" ? "NotIn" : "In", values: [this.#exactValue()] }, parsing);
       case ">":
       case "<":
         this.#next();
-        return checked({ key, operator: operator === ">" ? "Gt" : "Lt", bound: this.#bound() });
+        return checked({ key, operator: operator === ">" ? "Gt" : "Lt", bound: this.#bound(key) }, parsing);
       default:
         throw this.#unparsable(", expected: in, notin, =, ==, !=, gt, lt");
     }
@@ -202,13 +211,14 @@ class Parser {
     return this.#next().text;
   }
 
-  #bound(): bigint {
+  #bound(key: string): bigint {
     const text = this.#exactValue();
     if (!integerPattern.test(text)) {
-      throw badRequest(
-        `unable to parse requirement: values[0]: Invalid value: ${JSON.stringify(text)}: for 'Gt', 'Lt' operators, the value must be an integer`,
-      );
+      const why = "for 'Gt', 'Lt' operators, the value must be an integer";
+      throw badRequest(`${parsing}values[0]: Invalid value: ${JSON.stringify(text)}: ${why}`);
     }
+    // A bound is a label value too: it has no sign.
+    checkValues(key, [text], parsing);
     return BigInt(text);
   }
 
@@ -241,6 +251,6 @@ class Parser {
   }
 
   #unparsable(expectation: string): ApiError {
-    return badRequest(`unable to parse requirement: found '${this.#peek().text}'${expectation}`);
+    return badRequest(`${parsing}found '${this.#peek().text}'${expectation}`);
   }
 }

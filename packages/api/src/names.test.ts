@@ -17,7 +17,7 @@ test("labels and subdomains are told apart in kube-apiserver's words", () => {
   assert.deepEqual(dns1123LabelProblems("web-1"), []);
   assert.deepEqual(dns1123LabelProblems("a.b"), ["must not contain dots"]);
   assert.deepEqual(dns1123LabelProblems("Web"), [
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
   ]);
   assert.deepEqual(dns1123LabelProblems("a".repeat(64)), ["must be no more than 63 bytes"]);
   assert.deepEqual(dns1123SubdomainProblems("a.b-c.d"), []);

@@ -126,6 +126,7 @@ function tooLong(limit: number): string {
 }
 
 function withPattern(sentence: string, pattern: string, ...examples: readonly string[]): string {
-  const list = examples.map((example) => `'${example}', `).join("or ");
+  // Two blanks before "or": so does kube-apiserver, and scripts compare.
+  const list = examples.map((example) => `'${example}', `).join(" or ");
   return `${sentence} (e.g. ${list}regex used for validation is '${pattern}')`;
 }
