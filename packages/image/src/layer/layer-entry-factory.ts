@@ -66,7 +66,8 @@ export function toLayerEntry(tarEntry: TarEntry, startBlock: number, layerName: 
       if (text === "") refuse("its target is empty");
       if (text.length > maxLinkTextBytes) refuse(`its target is longer than ${maxLinkTextBytes} bytes`);
       if (text.includes("\0")) refuse("its target has a NUL byte");
-      return { ...entry, type: "symbolicLink", linkPath: text };
+      // Linux gives every symbolic link all permissions; archives of other systems may say something else.
+      return { ...entry, type: "symbolicLink", linkPath: text, mode: 0o777 };
     }
     case "characterDevice":
     case "blockDevice": {

@@ -60,7 +60,7 @@ export function parseManifest(content: Uint8Array, declaredType: string, name: s
   // Readers could take such a document for one or for the other (CVE-2021-41190).
   if (hasManifests && hasLayers) throw manifestError("InvalidManifest", name, "it is a manifest and an index at once");
   const mediaType = asString(document["mediaType"]) ?? declaredType.split(";")[0]?.trim() ?? "";
-  if (document["schemaVersion"] === 1 || mediaType.includes("manifest.v1+")) {
+  if (document["schemaVersion"] === 1 || mediaType.startsWith("application/vnd.docker.distribution.manifest.v1+")) {
     throw manifestError("UnsupportedMediaType", name, "it has the retired schema 1");
   }
   const isIndex = mediaType === mediaTypes.dockerList || mediaType === mediaTypes.ociIndex;

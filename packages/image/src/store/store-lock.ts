@@ -16,7 +16,8 @@ export async function lockStore(directory: string): Promise<Disposable> {
   for (;;) {
     const database = new DatabaseSync(join(directory, "store.lock"));
     try {
-      database.exec("BEGIN EXCLUSIVE");
+      // Nothing is ever written, so no journal is needed.
+      database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
       return { [Symbol.dispose]: () => database.close() };
     } catch (error) {
       database.close();
