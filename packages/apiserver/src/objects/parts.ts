@@ -4,9 +4,9 @@ import type { KubeObject } from "@isopod/api";
 export type ObjectParts = KubeObject & { readonly spec?: unknown; readonly status?: unknown };
 
 /** The object with the status of another, or without one. */
-export function withStatusOf(object: ObjectParts, other: ObjectParts): KubeObject {
-  const rest: ObjectParts = withoutStatus(object);
-  return other.status === undefined ? rest : { ...rest, ...{ status: other.status } };
+export function withStatusOf(object: ObjectParts, other: ObjectParts): ObjectParts {
+  const rest = withoutStatus(object);
+  return other.status === undefined ? rest : { ...rest, status: other.status };
 }
 
 /** Everything but kind, metadata and status: what `metadata.generation` counts changes of. */

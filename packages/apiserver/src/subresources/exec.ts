@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { badRequest } from "@isopod/api";
 import { type KubeletEndpoint, kubeletEndpoint } from "../kubelet/kubelet-endpoint.ts";
 import { podContainer } from "../kubelet/pod-container.ts";
-import { kubeletError, unreachable } from "../kubelet/relay.ts";
+import { destroyOnAbort, kubeletError, unreachable } from "../kubelet/relay.ts";
 import type { ObjectReference } from "../objects/object-key.ts";
 import type { RequestContext } from "../request-context.ts";
 
@@ -67,7 +67,8 @@ async function upgrade(context: RequestContext, endpoint: KubeletEndpoint, path:
     if (value !== undefined) headers[name] = value;
   }
   return await new Promise<Upgraded>((resolve, reject) => {
-    const outgoing = httpsRequest({ ...endpoint, method: "GET", path, headers, signal: context.signal });
+    const outgoing = httpsRequest({ ...endpoint, method: "GET", path, headers });
+    destroyOnAbort(outgoing, context.signal);
     outgoing.on("upgrade", (answer, socket, head) => resolve({ answer, socket, head }));
     outgoing.on("response", (answer) => {
       kubeletError(answer).then(reject, reject);

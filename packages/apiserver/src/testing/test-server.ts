@@ -1,4 +1,6 @@
+import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import { join } from "node:path";
 import { silentLogger, systemClock, temporaryDirectory } from "@isopod/base";
@@ -6,15 +8,20 @@ import { openSqliteStore, type Store } from "@isopod/store";
 import { type Certificates, ensureCertificates } from "../certificates/ensure-certificates.ts";
 import { writeKubeconfig } from "../certificates/kubeconfig.ts";
 import type { ApiServer, ApiServerOptions } from "../contract.ts";
+import { destroyOnAbort } from "../kubelet/relay.ts";
 import { startApiServer } from "../server.ts";
+
+/** Parsed JSON in a form that tests can reach into; what is asserted is compared as a value. */
+export interface Json {
+  readonly [key: string]: Json | undefined;
+}
 
 export interface TestAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly text: string;
-  /** The parsed body; tests look into it as they like. */
-  // biome-ignore lint/suspicious/noExplicitAny: a test knows what it asked for.
-  readonly json: any;
+  /** The parsed body; empty when it is not JSON. */
+  readonly json: Json;
 }
 
 export interface TestServer extends AsyncDisposable {
@@ -26,10 +33,38 @@ export interface TestServer extends AsyncDisposable {
   /** Sends a request as the administrator. `body` goes as JSON unless it is text or bytes. */
   call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   /** Opens a watch and yields its events. */
-  watch(path: string, signal: AbortSignal): AsyncGenerator<{ type: string; object: TestAnswer["json"] }>;
+  watch(path: string, signal: AbortSignal): AsyncGenerator<{ type: string; object: Json }>;
 }
 
 export const adminToken = "test-token-of-the-administrator";
+
+async function readAnswer(response: IncomingMessage): Promise<TestAnswer> {
+  const text = Buffer.concat(await response.toArray()).toString();
+  const isJson = response.headers["content-type"]?.startsWith("application/json") === true;
+  const json: Json = isJson ? JSON.parse(text) : {};
+  return { status: response.statusCode ?? 0, headers: response.headers, text, json };
+}
+
+/** The elements of a JSON array. */
+export function elements(json: Json | undefined): readonly Json[] {
+  assert.ok(Array.isArray(json), "a JSON array");
+  return json;
+}
+
+/** `metadata.name` of each item of a list. */
+export function names(list: Json): readonly unknown[] {
+  return elements(list["items"]).map((item) => item.metadata?.name);
+}
+
+/** The smallest pod. */
+export function podNamed(name: string, over: object = {}): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, ...over },
+    spec: { containers: [{ name: "c", image: "busybox" }] },
+  };
+}
 
 /** A real server over a real store, on a free port of the loopback, with all it needs in a temporary directory. */
 export async function startTestServer(
@@ -79,11 +114,14 @@ export async function startTestServer(
       agent,
       headers: {
         Authorization: `Bearer ${adminToken}`,
-        ...(bytes === undefined ? {} : { "Content-Type": "application/json" }),
+        // Node frames the body of a DELETE only when it is told the length.
+        ...(bytes === undefined
+          ? {}
+          : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(bytes) }),
         ...headers,
       },
-      ...(signal === undefined ? {} : { signal }),
     });
+    if (signal !== undefined) destroyOnAbort(request, signal);
     request.end(bytes);
     return request;
   };
@@ -98,26 +136,15 @@ export async function startTestServer(
       await new Promise<TestAnswer>((resolve, reject) => {
         const request = open(method, path, body, headers);
         request.on("error", reject);
-        request.on("response", async (response) => {
-          try {
-            const text = Buffer.concat(await response.toArray()).toString();
-            const isJson = response.headers["content-type"]?.startsWith("application/json") === true;
-            resolve({
-              status: response.statusCode ?? 0,
-              headers: response.headers,
-              text,
-              json: isJson ? JSON.parse(text) : undefined,
-            });
-          } catch (error) {
-            reject(error);
-          }
-        });
+        request.on("response", (response) => resolve(readAnswer(response)));
       }),
     async *watch(path, signal) {
       const request = open("GET", path, undefined, {}, signal);
-      const response = await new Promise<AsyncIterable<Buffer>>((resolve, reject) => {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
         request.on("response", resolve).on("error", reject);
       });
+      // Aborting after the server's own end is no error of the test.
+      response.on("error", () => {});
       let rest = "";
       try {
         for await (const chunk of response) {

@@ -47,14 +47,14 @@ function partsOf(
   scope: UpdateScope,
   body: ObjectParts,
   current: ObjectParts,
-): KubeObject {
+): ObjectParts {
   switch (scope) {
     case "main":
       return definition.hasStatus ? withStatusOf(body, current) : body;
     case "status":
       return withStatusOf(current, body);
     case "finalize":
-      return body.spec === undefined ? current : { ...current, ...{ spec: body.spec } };
+      return body.spec === undefined ? current : { ...current, spec: body.spec };
   }
 }
 
