@@ -85,6 +85,10 @@ export async function startTestServer(
     progressIntervalMs: 100,
     ...(historyMs === undefined ? {} : { historyMs }),
   });
+  const closeStorage = async () => {
+    await store[Symbol.asyncDispose]();
+    await directory[Symbol.asyncDispose]();
+  };
   const server = await startApiServer({
     store,
     clock: systemClock,
@@ -95,6 +99,9 @@ export async function startTestServer(
     tokens: [{ token: adminToken, user: "admin", groups: ["system:masters"] }],
     kubeletClient: { ...certificates.kubeletClient, caPem: certificates.caPem },
     ...serverOptions,
+  }).catch(async (error: unknown) => {
+    await closeStorage();
+    throw error;
   });
   const kubeconfig = join(directory.path, "kubeconfig");
   await writeKubeconfig(kubeconfig, { server: server.url, caPem: certificates.caPem, credential: certificates.admin });
@@ -159,8 +166,7 @@ export async function startTestServer(
     [Symbol.asyncDispose]: async () => {
       agent.destroy();
       await server.close();
-      await store[Symbol.asyncDispose]();
-      await directory[Symbol.asyncDispose]();
+      await closeStorage();
     },
   };
 }
