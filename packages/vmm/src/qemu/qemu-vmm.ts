@@ -52,7 +52,7 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
     logger: options.logger,
   };
   const accelerator = await chooseAccelerator(options.accelerator ?? "auto", { cacheDirectory, version, settings });
-  if (accelerator.reason !== undefined) {
+  if (accelerator.reason !== undefined && options.accelerator !== "tcg") {
     options.logger.warn(
       { reason: accelerator.reason },
       "machines run under emulation (TCG), about ten times slower than under KVM",

@@ -69,6 +69,7 @@ export class QmpClient {
       return client;
     } catch (error) {
       client.close();
+      options.signal?.throwIfAborted();
       throw error;
     } finally {
       clearTimeout(timer);
@@ -151,8 +152,7 @@ export class QmpClient {
       pending.reject(this.#lost(pending.command));
     }
     this.#pending.clear();
-    const isTold = cause instanceof VmmError || cause?.name === "AbortError";
-    this.#greeted.reject(isTold ? cause : this.#failure("the monitor's socket closed", cause));
+    this.#greeted.reject(cause instanceof VmmError ? cause : this.#failure("the monitor's socket closed", cause));
     this.#closed.resolve();
   }
 

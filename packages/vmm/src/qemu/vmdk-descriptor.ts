@@ -20,9 +20,8 @@ export function vmdkDescriptor(extents: readonly FlatExtent[]): string {
     "CID=fffffffe",
     "parentCID=ffffffff",
     'createType="twoGbMaxExtentFlat"',
-    "",
+    // No empty line may come before an extent: QEMU 7.2 reads across it and counts that extent twice.
     ...lines,
-    "",
     'ddb.adapterType = "ide"',
     "",
   ].join("\n");
