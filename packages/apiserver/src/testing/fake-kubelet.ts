@@ -74,7 +74,8 @@ export async function startFakeKubelet(certificates: Certificates, nodeName: str
           details: { causes: [{ reason: "ExitCode", message: "3" }] },
         };
         send(channel.error, JSON.stringify({ metadata: {}, ...(failed ? failure : { status: "Success" }) }));
-        webSocket.close();
+        // kubectl takes a close without a code for a broken connection.
+        webSocket.close(1000);
       };
       send(channel.stdout, `${query.getAll("command").join(" ")}\n`);
       if (query.get("input") !== "1") return finish();
