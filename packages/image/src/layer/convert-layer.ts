@@ -5,7 +5,7 @@ import { ImageError, translateDiskError } from "../image-error.ts";
 import { TarFormatError, type TarEntry, type TarHandler } from "../tar/tar-entry.ts";
 import { TarReader } from "../tar/tar-reader.ts";
 import { blockSize, DataBlobWriter } from "./data-blob-writer.ts";
-import { decompress } from "./decompress.ts";
+import { decompress, isDecompressorError } from "./decompress.ts";
 import type { LayerLimits } from "./layer-entry.ts";
 import { HashedSource } from "./hashed-source.ts";
 import { invalidEntry, toLayerEntry } from "./layer-entry-factory.ts";
@@ -134,11 +134,6 @@ function invalidLayer(options: ConvertLayerOptions, why: string, cause?: unknown
 
 function isDamage(error: unknown): boolean {
   return error instanceof TarFormatError || isDecompressorError(error);
-}
-
-function isDecompressorError(error: unknown): error is Error & { readonly code: string } {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
-  return error.code.startsWith("Z_") || error.code.startsWith("ZSTD_");
 }
 
 function translateLayerError(error: unknown, options: ConvertLayerOptions): unknown {

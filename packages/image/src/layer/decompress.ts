@@ -57,3 +57,9 @@ async function* resume(start: Uint8Array, rest: AsyncIterator<Uint8Array>): Asyn
     yield next.value;
   }
 }
+
+/** The stream is damaged or cut, as zlib says it. */
+export function isDecompressorError(error: unknown): error is Error & { readonly code: string } {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
+  return error.code.startsWith("Z_") || error.code.startsWith("ZSTD_");
+}

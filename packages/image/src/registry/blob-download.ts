@@ -71,7 +71,7 @@ export async function downloadConfig(source: BlobSource, signal: AbortSignal): P
 
 async function* readFrom(source: BlobSource, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-  const response = await source.client.get(`blobs/${source.digest}`, headers, signal);
+  const response = await source.client.get(`blobs/${source.digest}`, headers, signal, source.name);
   // A registry without ranges starts over; what is already here is thrown away as it comes.
   let skipBytes = offset > 0 && !isRangeFrom(response, offset) ? offset : 0;
   for await (const chunk of source.transport.body(response)) {

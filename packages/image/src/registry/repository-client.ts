@@ -60,17 +60,25 @@ export class RepositoryClient {
     return { content, digest, mediaType: response.headers.get("content-type") ?? "" };
   }
 
-  /** A request under the repository that must succeed; tried again when the registry is busy or the network hiccups. */
-  async get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpResponse> {
+  /**
+   * A request under the repository that must succeed; tried again when the registry is busy or the network hiccups.
+   * `name` is for messages: what is asked for, and of which image.
+   */
+  async get(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    name = this.#options.name,
+  ): Promise<HttpResponse> {
     const { clock } = this.#options.transport;
     for (let attempt = 0; ; attempt++) {
       const isLast = attempt + 1 >= maxAttempts;
       let waitMs = backoffDelayMs(attempt, backoff);
       try {
-        const response = await this.#authorised(path, headers, signal);
+        const response = await this.#authorised(path, headers, signal, name);
         if (response.status >= 200 && response.status <= 299) return response;
         const retryAfterMs = Number(response.headers.get("retry-after") ?? Number.NaN) * 1000;
-        const error = await this.#statusError(response, path);
+        const error = await this.#statusError(response, name);
         if (isLast || (response.status !== 429 && response.status < 500) || response.status === 501) throw error;
         if (Number.isFinite(retryAfterMs)) waitMs = Math.max(waitMs, Math.min(retryAfterMs, maxRetryAfterMs));
       } catch (error) {
@@ -80,8 +88,8 @@ export class RepositoryClient {
     }
   }
 
-  async #authorised(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal) {
-    const { transport, repository, name } = this.#options;
+  async #authorised(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal, name: string) {
+    const { transport, repository } = this.#options;
     const base = await this.#findBase(signal);
     const url = new URL(`/v2/${repository}/${path}`, base);
     const send = async () => {
@@ -159,13 +167,12 @@ export class RepositoryClient {
     return `Bearer ${token}`;
   }
 
-  async #statusError(response: HttpResponse, path: string): Promise<ImageError> {
-    const { transport, name, host } = this.#options;
+  async #statusError(response: HttpResponse, name: string): Promise<ImageError> {
+    const { transport, host } = this.#options;
     const text = await transport.bytes(response, 64 * 1024).then(String, () => "");
     const [first] = asArray(asObject(parseJson(text))?.["errors"]) ?? [];
     const said = asString(asObject(first)?.["message"])?.slice(0, 200);
-    const what = path.startsWith("manifests/") ? name : `${path.replace(/^blobs\//, "blob ")} of ${name}`;
-    const message = `${host} answered ${response.status} for ${what}${said === undefined ? "" : `: ${said}`}`;
+    const message = `${host} answered ${response.status} for ${name}${said === undefined ? "" : `: ${said}`}`;
     switch (response.status) {
       case 401:
       case 403:

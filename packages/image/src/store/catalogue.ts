@@ -74,8 +74,12 @@ export class Catalogue {
       .toSorted();
   }
 
+  /** Sorted. */
   holdersOf(digest: Digest): readonly string[] {
-    return [...this.#holds].filter(([, digests]) => digests.includes(digest)).map(([holder]) => holder);
+    return [...this.#holds]
+      .filter(([, digests]) => digests.includes(digest))
+      .map(([holder]) => holder)
+      .toSorted();
   }
 
   /** The metadata blob must be in place. */

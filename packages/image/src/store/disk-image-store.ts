@@ -7,6 +7,7 @@ import { TarArchive } from "../archive/tar-archive.ts";
 import type { CollectResult, Image, ImageStore, PullOptions } from "../contract.ts";
 import { type Digest, digestOf, isDigest } from "../digest.ts";
 import { ImageError, type ImageErrorCode, translateDiskError } from "../image-error.ts";
+import { isDecompressorError } from "../layer/decompress.ts";
 import { formatReference, parseReference } from "../reference.ts";
 import { TarFormatError } from "../tar/tar-entry.ts";
 import type { WorkerPool } from "../worker/worker-pool.ts";
@@ -197,7 +198,8 @@ export class DiskImageStore implements ImageStore {
     try {
       return await TarArchive.open(path, this.#parts.paths.newTemporary(), signal);
     } catch (cause) {
-      if (!(cause instanceof TarFormatError)) throw translateDiskError(cause, "load", path);
+      if (!(cause instanceof TarFormatError || isDecompressorError(cause)))
+        throw translateDiskError(cause, "load", path);
       const message = `${path} cannot be loaded: ${cause.message}`;
       throw new ImageError(message, { code: "InvalidArchive", stage: "load", object: path, cause });
     }

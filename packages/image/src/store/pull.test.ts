@@ -1,31 +1,19 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { runCommand, silentLogger, temporaryDirectory } from "@isopod/base";
-import type { ImageStore, PullProgress } from "../contract.ts";
-import { type ImageErrorCode, isImageError } from "../image-error.ts";
+import { runCommand, temporaryDirectory } from "@isopod/base";
+import type { PullProgress } from "../contract.ts";
 import { mediaTypes } from "../registry/manifest.ts";
 import { mountDisk } from "../testing/mounted-disk.ts";
 import { buildTar } from "../testing/tar-builder.ts";
 import { startFront } from "../testing/test-front.ts";
 import { blobOf, buildTestImage, descriptorOf, pushImage, putManifest, writeLayout } from "../testing/test-image.ts";
 import { startRegistry } from "../testing/test-registry.ts";
-import { type OpenImageStoreOptions, openImageStore } from "./open-image-store.ts";
+import { filesIn, isError, openStore } from "../testing/test-store.ts";
 
 const skip = process.getuid?.() !== 0 && "mounting needs root";
-const isError = (code: ImageErrorCode) => (error: unknown) => isImageError(error, code) || assert.fail(String(error));
-
-async function openStore(directory: string, options: Partial<OpenImageStoreOptions> = {}): Promise<ImageStore> {
-  return await openImageStore({ directory, logger: silentLogger, ...options });
-}
-
-/** What is in a store, temporary files included. */
-async function filesIn(directory: string): Promise<readonly string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile() && entry.name !== "store.lock").map((entry) => entry.name);
-}
 
 const base = {
   tar: buildTar([{ path: "etc/" }, { path: "etc/os", content: "base" }, { path: "etc/old", content: "x" }]),
