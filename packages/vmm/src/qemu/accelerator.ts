@@ -75,7 +75,6 @@ async function probe(options: ProbeOptions): Promise<string | undefined> {
     ...options.settings,
     accelerator: "kvm",
     initramfsPath: undefined,
-    commandLine: "console=ttyS0 panic=-1 reboot=t",
   } as const;
   let machine: Awaited<ReturnType<typeof bootMachine>>;
   try {

@@ -7,7 +7,15 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { runCommand, silentLogger, type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
+import {
+  type Clock,
+  type Logger,
+  runCommand,
+  silentLogger,
+  systemClock,
+  type TemporaryDirectory,
+  temporaryDirectory,
+} from "@isopod/base";
 import type { Machine, MachineSpec, Vmm } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type GuestFiles, GuestShell, shellGuest } from "../testing/shell-guest.ts";
@@ -20,11 +28,13 @@ const suffix = `${process.pid}`;
 let temporary: TemporaryDirectory;
 let guest: GuestFiles;
 let vmm: Vmm;
+const directories: string[] = [];
 
 /** A new machine's description, with its directory made. */
 async function specOf(name: string, more: Partial<MachineSpec> = {}): Promise<MachineSpec> {
   const directory = join(temporary.path, name);
   await mkdir(directory);
+  directories.push(directory);
   return {
     id: `test-${name}-${suffix}`,
     directory,
@@ -68,6 +78,8 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     vmm = await createQemuVmm({ cacheDirectory, ...guest, logger: silentLogger, accelerator: "tcg" });
   });
   after(async () => {
+    // What a failed test left running.
+    for (const directory of directories) await (await vmm.find(directory))?.kill();
     await temporary[Symbol.asyncDispose]();
   });
 
@@ -316,6 +328,56 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     const { consoleTail } = await machine.exited;
     assert.equal(consoleTail.length, 4096);
     assert.match(consoleTail, /the last line\s*$/);
+  });
+
+  it("stops a machine that finds the host's disk full, and lets it go on once there is space", async () => {
+    const small = join(temporary.path, "small-disk");
+    await mkdir(small);
+    await runCommand("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", small]);
+    try {
+      const path = join(small, "scratch");
+      await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", path, "8M"]);
+      const warnings: string[] = [];
+      const logger: Logger = { ...silentLogger, warn: (_fields, message) => warnings.push(message) };
+      // Its waits for space are short; all else is as it is.
+      const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 100), signal) };
+      const cacheDirectory = join(temporary.path, "cache");
+      const hasty = await createQemuVmm({ cacheDirectory, ...guest, logger, clock, accelerator: "tcg" });
+      const spare = join(temporary.path, "single-image");
+      await writeFile(spare, Buffer.alloc(4096));
+      const spec = await specOf("full-disk", {
+        disks: [
+          { type: "parts", serial: "image", parts: [{ path: spare, sizeBytes: 4096 }] },
+          { type: "qcow2", serial: "scratch", path },
+        ],
+      });
+      const machine = await hasty.boot(spec);
+      using shell = await GuestShell.connect(machine.agentSocketPath);
+      const writing = shell.run(
+        "for d in /sys/block/vd?; do [ $(cat $d/serial) = scratch ] && disk=/dev/${d##*/}; done; " +
+          "yes | dd of=$disk bs=4096 count=1024 conv=fsync 2>/dev/null; echo result $?",
+      );
+      await retryUntil(async () => warnings.length > 0);
+      await runCommand("mount", ["-o", "remount,size=16m", small]);
+      assert.equal(await writing, "result 0");
+      await machine.kill();
+    } finally {
+      await runCommand("umount", [small]);
+    }
+  });
+
+  it("is ended by the host when it outgrows its memory bound, and says so", async () => {
+    const spec = await specOf("outgrows", {
+      memoryMiB: 512,
+      limits: { cpuMilli: 1000, memoryMiB: 200, pids: 64 },
+    });
+    const machine = await vmm.boot(spec);
+    using shell = await GuestShell.connect(machine.agentSocketPath);
+    shell.send("mount -t tmpfs -o size=400m tmpfs /tmp; dd if=/dev/zero of=/tmp/fill bs=1M count=300");
+    const exit = await machine.exited;
+    assert.deepEqual([exit.signal, exit.isExpected], ["SIGKILL", false]);
+    assert.match(exit.stderrTail, /outgrew the memory bound/);
+    await assertNothingLeft(spec, machine.pid);
   });
 
   it("notices at once when the monitor dies", async () => {

@@ -20,8 +20,11 @@ export interface QemuVmmOptions {
   /** Uncompressed ELF with a PVH note; readable by everyone, as is the initramfs. */
   readonly kernelPath: string;
   readonly initramfsPath: string;
-  /** The kernel's command line; must contain `panic=-1 reboot=t` for the guest's end to be noticed. */
-  readonly commandLine: string;
+  /**
+   * The kernel's command line, or one for each accelerator; must contain `panic=-1 reboot=t` for the guest's end to be
+   * noticed, and should contain `lapic_timer_khz=` where the kernel knows it.
+   */
+  readonly commandLine: string | ((accelerator: Accelerator["name"]) => string);
   readonly logger: Logger;
   /** Default `auto`: KVM if it can run the kernel, else emulation. */
   readonly accelerator?: AcceleratorChoice;
@@ -47,18 +50,22 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
     cgroupRoots: await findCgroupRoots(),
     kernelPath: resolve(options.kernelPath),
     initramfsPath: resolve(options.initramfsPath),
-    commandLine: options.commandLine,
     clock: options.clock ?? systemClock,
     logger: options.logger,
   };
-  const accelerator = await chooseAccelerator(options.accelerator ?? "auto", { cacheDirectory, version, settings });
+  const commandLineFor = (accelerator: Accelerator["name"]) =>
+    typeof options.commandLine === "string" ? options.commandLine : options.commandLine(accelerator);
+  const probeSettings = { ...settings, commandLine: commandLineFor("kvm") };
+  const probe = { cacheDirectory, version, settings: probeSettings };
+  const accelerator = await chooseAccelerator(options.accelerator ?? "auto", probe);
   if (accelerator.reason !== undefined && options.accelerator !== "tcg") {
     options.logger.warn(
       { reason: accelerator.reason },
       "machines run under emulation (TCG), about ten times slower than under KVM",
     );
   }
-  return new QemuVmm(accelerator, version, { ...settings, accelerator: accelerator.name });
+  const commandLine = commandLineFor(accelerator.name);
+  return new QemuVmm(accelerator, version, { ...settings, commandLine, accelerator: accelerator.name });
 }
 
 /** How long a monitor found again may take to greet: it is idle, but the host may be overloaded. */
