@@ -3,10 +3,10 @@ import { logLevels } from "@isopod/base";
 import { CliError, formatError } from "./cli-error.ts";
 import { down } from "./commands/down.ts";
 import { imageLoad, imagePull, imageRemove, images } from "./commands/images.ts";
-import { exec, logs } from "./commands/logs.ts";
+import { type ExecOptions, exec, logs } from "./commands/logs.ts";
 import { bill, price } from "./commands/money.ts";
 import { ps, rm } from "./commands/ps.ts";
-import { run } from "./commands/run.ts";
+import { type RunCommandOptions, run } from "./commands/run.ts";
 import { up } from "./commands/up.ts";
 import { version } from "./commands/version.ts";
 
@@ -31,6 +31,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .enablePositionalOptions();
   const command = (usage: string, description: string): Command =>
     withGlobals(program.command(usage).description(description).exitOverride());
+  // With options passed through, the `--` that ends ours comes along.
+  const own = (args: readonly string[]): readonly string[] => (args[0] === "--" ? args.slice(1) : args);
   /** Runs the command's function and keeps its exit status. */
   const does =
     <Args extends readonly unknown[]>(action: (...args: Args) => Promise<number>) =>
@@ -68,7 +70,12 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "with a terminal")
     .option("--timing", "tell on stderr where the start time went")
-    .action(does(run));
+    .action(
+      does(
+        async (image: string, args: readonly string[], options: RunCommandOptions) =>
+          await run(image, own(args), options),
+      ),
+    );
   command("ps", "list instances")
     .option("-a, --all", "those that are over too")
     .option("-A, --all-namespaces", "of every namespace")
@@ -87,7 +94,9 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-c, --container <name>", "in this container")
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "with a terminal")
-    .action(does(exec));
+    .action(
+      does(async (name: string, args: readonly string[], options: ExecOptions) => await exec(name, own(args), options)),
+    );
   command("rm <names...>", "remove instances").option("-f, --force", "with one second of grace").action(does(rm));
   const node = (made: Command): Command => made.option("--node <name>", "on this node, default the only one");
   node(command("images", "list images")).action(does(images));

@@ -34,7 +34,7 @@ export async function runningService(
   const { url, pid } = JSON.parse(text) as { url: string; pid: number };
   const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   // After a crash or reboot the number may be somebody else's.
-  return commandLine.includes("isopod") && commandLine.includes("\0up") ? { url, pid } : undefined;
+  return commandLine.includes("/cli/src/main.ts\0up\0") ? { url, pid } : undefined;
 }
 
 async function settingsOf(options: UpOptions): Promise<ServiceSettings> {
