@@ -3,12 +3,15 @@ import { isIPv6 } from "node:net";
 import { systemErrorCode } from "@isopod/base";
 import type { ApiServer, ApiServerOptions } from "./contract.ts";
 import { createDefaultObjects } from "./default-objects.ts";
+import { runEventExpiry } from "./event-expiry.ts";
 import { ApiServerError } from "./errors.ts";
 import { ObjectStore } from "./objects/object-store.ts";
 import { RequestHandler } from "./request-handler.ts";
 
 /** client-go keeps idle connections for 90 s; a server that closes them first makes it fail a request now and then. */
 const keepAliveTimeoutMs = 120_000;
+/** The command of an exec travels in the URL; Go's servers take 1 MiB, Node's default of 16 KiB refuses long scripts. */
+const maxHeaderBytes = 256 * 1024;
 /** What is still running this long after `close` is cut off. */
 const closeGraceMs = 2000;
 
@@ -24,6 +27,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   server.on("request", (request, response) => void handler.request(request, response));
   server.on("upgrade", (request, socket, head) => void handler.upgrade(request, socket, head));
   await listen(server, options);
+  const stop = new AbortController();
+  const expiry = runEventExpiry(objects, options.logger, stop.signal);
   const port = portOf(server);
   const host = options.publicHost ?? options.host;
   options.logger.info({ host: options.host, port }, "the API server listens");
@@ -32,11 +37,13 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     port,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      stop.abort();
       handler.close();
       server.closeIdleConnections();
       const cutOff = setTimeout(() => server.closeAllConnections(), closeGraceMs);
       await closed;
       clearTimeout(cutOff);
+      await expiry;
     },
   };
 }
@@ -52,6 +59,7 @@ function listener({ tls }: ApiServerOptions): Server {
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
       keepAliveTimeout: keepAliveTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
       // Uploads through a node's proxy take as long as they take; bodies of our own have a deadline in readBody.
       requestTimeout: 0,
       noDelay: true,

@@ -41,16 +41,23 @@ export class Authenticator {
   }
 }
 
+/** What each connection's certificate says does not change while the connection lasts. */
+const usersByConnection = new WeakMap<TLSSocket, User>();
+
 /** CN is the user, each O a group; only certificates that chain to the client authority get here as authorized. */
 function byCertificate(request: IncomingMessage): User | undefined {
   const { socket } = request;
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const known = usersByConnection.get(socket);
+  if (known !== undefined) return known;
   const subject = socket.getPeerCertificate().subject;
   const name = first(subject?.CN);
   if (name === undefined || name === "") return undefined;
   const organizations: string | readonly string[] | undefined = subject?.O;
   const groups = organizations === undefined ? [] : typeof organizations === "string" ? [organizations] : organizations;
-  return { name, groups: [...groups, "system:authenticated"] };
+  const user: User = { name, groups: [...groups, "system:authenticated"] };
+  usersByConnection.set(socket, user);
+  return user;
 }
 
 /** Several common names make an array, whatever the type says. */

@@ -1,10 +1,10 @@
-import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { ApiError, serviceUnavailable, type StatusReason, statusReasons } from "@isopod/api";
 import { isAbort } from "@isopod/base";
 import type { RequestContext } from "../request-context.ts";
 import type { KubeletEndpoint } from "./kubelet-endpoint.ts";
+import { kubeletRequest } from "./kubelet-request.ts";
 
 /** RFC 9110 7.6.1: of one connection only. The credential is ours, not the kubelet's. */
 const ownHeaders = new Set([
@@ -69,25 +69,13 @@ async function ask(
 ): Promise<IncomingMessage> {
   const headers = withBody ? forwardable(context.request.headers) : {};
   return await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = httpsRequest({ ...endpoint, method, path, headers });
-    destroyOnAbort(outgoing, context.signal);
+    const outgoing = kubeletRequest(endpoint, { method, path, headers }, context.signal);
     outgoing.on("response", resolve);
     outgoing.on("error", (cause) => reject(unreachable(endpoint, cause)));
     if (!withBody) return outgoing.end();
     // A kubelet that answers before it has read everything closes early: its answer is what counts.
     pipeline(context.request, outgoing).catch(() => {});
   });
-}
-
-/**
- * In place of the `signal` option, and without an error: once the answer has ended, the request's socket may have passed
- * to nobody, and an error on it would end the process.
- */
-export function destroyOnAbort(outgoing: ClientRequest, signal: AbortSignal): void {
-  const onAbort = () => void outgoing.destroy();
-  if (signal.aborted) return onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  outgoing.once("close", () => signal.removeEventListener("abort", onAbort));
 }
 
 /** A failed answer of the kubelet as ours: its text is the message, because it is written for the user. */

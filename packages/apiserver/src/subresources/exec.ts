@@ -1,10 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { badRequest } from "@isopod/api";
 import { type KubeletEndpoint, kubeletEndpoint } from "../kubelet/kubelet-endpoint.ts";
+import { kubeletRequest } from "../kubelet/kubelet-request.ts";
 import { podContainer } from "../kubelet/pod-container.ts";
-import { destroyOnAbort, kubeletError, unreachable } from "../kubelet/relay.ts";
+import { kubeletError, unreachable } from "../kubelet/relay.ts";
 import type { ObjectReference } from "../objects/object-key.ts";
 import type { RequestContext } from "../request-context.ts";
 
@@ -67,8 +67,7 @@ async function upgrade(context: RequestContext, endpoint: KubeletEndpoint, path:
     if (value !== undefined) headers[name] = value;
   }
   return await new Promise<Upgraded>((resolve, reject) => {
-    const outgoing = httpsRequest({ ...endpoint, method: "GET", path, headers });
-    destroyOnAbort(outgoing, context.signal);
+    const outgoing = kubeletRequest(endpoint, { method: "GET", path, headers }, context.signal);
     outgoing.on("upgrade", (answer, socket, head) => resolve({ answer, socket, head }));
     outgoing.on("response", (answer) => {
       kubeletError(answer).then(reject, reject);

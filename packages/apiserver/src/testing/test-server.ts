@@ -8,7 +8,7 @@ import { openSqliteStore, type Store } from "@isopod/store";
 import { type Certificates, ensureCertificates } from "../certificates/ensure-certificates.ts";
 import { writeKubeconfig } from "../certificates/kubeconfig.ts";
 import type { ApiServer, ApiServerOptions } from "../contract.ts";
-import { destroyOnAbort } from "../kubelet/relay.ts";
+import { destroyOnAbort } from "../kubelet/kubelet-request.ts";
 import { startApiServer } from "../server.ts";
 
 /** Parsed JSON in a form that tests can reach into; what is asserted is compared as a value. */

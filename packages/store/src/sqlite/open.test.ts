@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { systemClock, type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
@@ -34,6 +35,15 @@ describe("the SQLite store", () => {
       await assert.rejects(openSqliteStore({ path, clock: systemClock }), (error) => isStoreError(error, "Locked"));
     }
     await using _second = await openSqliteStore({ path, clock: systemClock });
+  });
+
+  it("says Failed for a file that is no database, and leaves it alone", async () => {
+    const path = newPath();
+    await mkdir(dirname(path), { recursive: true });
+    const content = "not a database ".repeat(1000);
+    await writeFile(path, content);
+    await assert.rejects(openSqliteStore({ path, clock: systemClock }), (error) => isStoreError(error, "Failed"));
+    assert.equal(await readFile(path, "utf8"), content);
   });
 
   it("goes on where it was when opened again", async () => {

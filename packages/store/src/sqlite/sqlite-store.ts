@@ -37,7 +37,8 @@ export class SqliteStore implements Store {
   }
 
   async currentRevision(): Promise<number> {
-    this.#openReader();
+    // The health checks of a server ask here: a store that cannot write is not well.
+    this.#writes.assertOpen();
     return this.#currentRevision;
   }
 

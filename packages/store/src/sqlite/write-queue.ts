@@ -56,8 +56,13 @@ export class WriteQueue {
     return this.#ready.promise;
   }
 
-  async write(write: Write): Promise<WriteDone> {
+  /** Throws `Closed`, or `Failed` when the writing thread died. */
+  assertOpen(): void {
     if (this.#gone !== undefined) throw this.#gone;
+  }
+
+  async write(write: Write): Promise<WriteDone> {
+    this.assertOpen();
     return await new Promise<WriteDone>((resolve, reject) => {
       this.#waiting.push({ ...write, resolve, reject });
       this.#schedule();
@@ -65,10 +70,10 @@ export class WriteQueue {
   }
 
   async compact(revision: number): Promise<void> {
-    if (this.#gone !== undefined) throw this.#gone;
+    this.assertOpen();
     // One at a time: a second caller waits, then finds most of its work done.
     while (this.#compaction !== undefined) await this.#compaction.promise.catch(() => {});
-    if (this.#gone !== undefined) throw this.#gone;
+    this.assertOpen();
     this.#compaction = Promise.withResolvers();
     this.#post({ type: "compact", revision });
     await this.#compaction.promise;
