@@ -1,7 +1,7 @@
 /**
  * Runs microVMs: one jailed virtual machine monitor process per instance, found again after a restart of the caller.
  *
- * All state of a machine is in its own directory (`MachineSpec.directory`): sockets, serial console, pid file, logs.
+ * A machine's directory (`MachineSpec.directory`) holds its sockets and the record by which it is found again.
  */
 export interface Accelerator {
   readonly name: "kvm" | "tcg";
@@ -23,18 +23,25 @@ export type MachineDisk =
 export interface MachineSpec {
   /** `[a-z0-9-]{1,63}`, unique on the host. */
   readonly id: string;
-  /** Exists, empty, owned by root; the jail is built in it. */
+  /** Exists, empty, owned by root, absolute, at most 96 bytes long (a socket is in it); the same in {@link Vmm.find}. */
   readonly directory: string;
   readonly vcpus: number;
   /** Guest RAM. */
   readonly memoryMiB: number;
-  /** CPU quota of the VM process once {@link Machine.limitCpu} is called, and memory bound of its cgroup. */
+  /**
+   * Bounds of the VM process's cgroup. `cpuMilli` counts once {@link Machine.limitCpu} is called. `memoryMiB` has to
+   * hold what the guest uses of its RAM, 40 MiB of the monitor and, under emulation, up to 64 MiB of translated code:
+   * a machine that outgrows it is ended. `pids` is at least `vcpus` + `monitorThreads`.
+   */
   readonly limits: { readonly cpuMilli: number; readonly memoryMiB: number; readonly pids: number };
   /** User and group id of the VM process: one per instance, no other process has it. */
   readonly userId: number;
   /** The tap device `tapName` already exists in the network namespace bound at `namespacePath`. */
   readonly network?: { readonly namespacePath: string; readonly tapName: string; readonly macAddress: string };
-  /** First = the image slot, second = scratch; others go on virtio-scsi. */
+  /**
+   * First = the image slot, second = scratch; others go on virtio-scsi. Scratch ends with its machine, so a guest's
+   * flushes of it do not reach the host's disk; those of the others do.
+   */
   readonly disks: readonly MachineDisk[];
 }
 
@@ -42,9 +49,12 @@ export interface MachineExit {
   /** Exit code of the monitor, when its parent is still alive to learn it. */
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
-  /** True when the guest powered itself off or the machine was stopped by {@link Machine.kill}. */
+  /** True when the guest ended itself, other than by a panic, or the machine was stopped by {@link Machine.kill}. */
   readonly isExpected: boolean;
-  /** Last lines of the monitor's stderr and of the serial console, at most 4 KiB each. */
+  /**
+   * Last of the monitor's stderr and of the serial console, at most 4 KiB each. The console is the guest's word, and
+   * empty when the monitor died under the guest.
+   */
   readonly stderrTail: string;
   readonly consoleTail: string;
 }
@@ -55,7 +65,10 @@ export interface Machine {
   readonly directory: string;
   /** Unix socket behind the guest's virtio-serial port `isopod.agent`. */
   readonly agentSocketPath: string;
-  /** Settles when the monitor process is gone, however it went, also when another process started it. */
+  /**
+   * Settles when the monitor process is gone, however it went, also when another process started it. By then its
+   * cgroup, sockets and record are gone too; the directory is left empty. Never rejects.
+   */
   readonly exited: Promise<MachineExit>;
   /** Puts the CPU quota of fractions of a vCPU into force; called when the first container starts. */
   limitCpu(): Promise<void>;
@@ -65,14 +78,20 @@ export interface Machine {
   detach(): void;
 }
 
-/** Throws `VmmError` (stage `boot`): `NoAccelerator`, `MissingProgram`, `InvalidSpec`, `LaunchFailed`, `BootTimeout`, `NoSpace`, … */
+/** Throws `VmmError` (stage `boot`, codes in errors.ts) and the reason of an aborted signal. */
 export interface Vmm {
   /** What machines run on; probed once per kernel and CPU, the result cached on disk. */
   readonly accelerator: Accelerator;
   /** The virtual machine monitor's name and version, as in `QEMU 7.2.22`. */
   readonly version: string;
-  /** Cold boot. Returns once the monitor runs; readiness is the guest client's to find out. */
+  /**
+   * Cold boot. Returns once the monitor runs; readiness is the guest client's to find out. A boot that fails leaves
+   * nothing behind. A process killed in the middle of it leaves what {@link Vmm.find} finds or clears away.
+   */
   boot(spec: MachineSpec, signal?: AbortSignal): Promise<Machine>;
-  /** The machine of that directory if its monitor still runs (pid, start time and QMP agree). */
+  /**
+   * The machine of that directory if its monitor still runs (pid, start time and QMP agree); otherwise whatever it
+   * left is cleared away. A guest that ended while nobody was there is found, and its `exited` tells of it.
+   */
   find(directory: string): Promise<Machine | undefined>;
 }

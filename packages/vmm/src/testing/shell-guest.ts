@@ -22,6 +22,12 @@ done
 while [ ! -e /tmp/panic ]; do sh <>$device >&0 2>&0; sleep 0.1; done
 `;
 
+/** As packages/guest/kernel/README.md has it for emulation. */
+const commandLine = [
+  "console=ttyS0 quiet reboot=t panic=-1 tsc=reliable no_timer_check",
+  "lapic_timer_khz=1000000 lpj=10000000 noreplace-smp mitigations=off swiotlb=noforce",
+].join(" ");
+
 export interface GuestFiles {
   readonly kernelPath: string;
   readonly initramfsPath: string;
@@ -39,7 +45,7 @@ export async function shellGuest(directory: string): Promise<GuestFiles> {
     { path: "init", content: Buffer.from(init) },
   ]);
   await writeFile(initramfsPath, archive);
-  return { kernelPath, initramfsPath, commandLine: "console=ttyS0 panic=-1 reboot=t quiet" };
+  return { kernelPath, initramfsPath, commandLine };
 }
 
 /** Runs commands in a shell guest through its agent socket, one after another. */
