@@ -1,4 +1,4 @@
-import { type Event, isConflict, isNotFound, type KubeObject, resources } from "@isopod/api";
+import { type Event, isConflict, isForbidden, isNotFound, type KubeObject, resources } from "@isopod/api";
 import { type Clock, describeError, type Logger } from "@isopod/base";
 import type { KubeClient } from "./kube-client.ts";
 
@@ -15,12 +15,18 @@ export interface EventRecorderOptions {
 const maxMessageLength = 1024;
 /** Distinct events remembered for counting. */
 const maxRemembered = 4096;
+/** Events that wait to be written; while the API is away, later ones are dropped. */
+const maxWaiting = 1024;
+/** Of 253 characters, what the time in an event's name leaves for the object's. */
+const maxObjectNameLength = 230;
 
 /** Writes events beside objects; the same event again raises its count. Never throws: an event is news, not state. */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #known = new Map<string, Event>();
   #tail: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #lastMicros = 0n;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -40,12 +46,19 @@ export class EventRecorder {
   }
 
   #enqueue(type: string, object: KubeObject, reason: string, message: string, fieldPath?: string): void {
+    if (this.#waiting >= maxWaiting) return;
+    this.#waiting += 1;
     const at = new Date(this.#options.clock.nowMs()).toISOString().replace(/\.\d+Z$/, "Z");
     const write = async (): Promise<void> => {
       try {
         await this.#write({ type, object, reason, message: message.slice(0, maxMessageLength), fieldPath, at });
       } catch (error) {
-        this.#options.logger.warn({ reason: describeError(error) }, `event ${reason} was not written`);
+        const log = { object: object.metadata.name, reason: describeError(error) };
+        // The namespace is going, or gone: so is everybody who would have read it.
+        if (isForbidden(error) || isNotFound(error)) this.#options.logger.debug(log, `event ${reason} was not written`);
+        else this.#options.logger.warn(log, `event ${reason} was not written`);
+      } finally {
+        this.#waiting -= 1;
       }
     };
     this.#tail = this.#tail.then(write);
@@ -59,7 +72,7 @@ export class EventRecorder {
     readonly fieldPath: string | undefined;
     readonly at: string;
   }): Promise<void> {
-    const { client, component, host, clock } = this.#options;
+    const { client, component, host } = this.#options;
     const { object, type, reason, message, fieldPath, at } = event;
     const namespace = object.metadata.namespace ?? "default";
     const identity = [object.metadata.uid, type, reason, message, fieldPath].join("\n");
@@ -77,7 +90,7 @@ export class EventRecorder {
     const created = await client.create(resources.events, {
       apiVersion: "v1",
       kind: "Event",
-      metadata: { name: `${object.metadata.name}.${clock.nowMicros().toString(16)}`, namespace },
+      metadata: { name: this.#nameFor(object), namespace },
       involvedObject: {
         kind: object.kind,
         apiVersion: object.apiVersion,
@@ -98,5 +111,12 @@ export class EventRecorder {
     });
     if (this.#known.size >= maxRemembered) this.#known.clear();
     this.#known.set(identity, created);
+  }
+
+  /** As client-go names events: the object and the time, here one that never repeats. */
+  #nameFor(object: KubeObject): string {
+    const now = this.#options.clock.nowMicros();
+    this.#lastMicros = now > this.#lastMicros ? now : this.#lastMicros + 1n;
+    return `${object.metadata.name.slice(0, maxObjectNameLength).replace(/[-.]+$/, "")}.${this.#lastMicros.toString(16)}`;
   }
 }

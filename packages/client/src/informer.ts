@@ -1,5 +1,5 @@
 import { ApiError, isExpired, type KubeObject, type ResourceDefinition } from "@isopod/api";
-import { backoffDelayMs, type Clock, describeError, isAbort, type Logger } from "@isopod/base";
+import { backoffDelayMs, type Clock, describeError, type Logger } from "@isopod/base";
 import type { KubeClient } from "./kube-client.ts";
 
 /** `namespace/name`, or the name of a cluster-scoped object. */
@@ -24,17 +24,23 @@ export interface InformerOptions {
   readonly labelSelector?: string;
 }
 
+/** A watch that ended sooner was not ended by its time-out. */
+const shortWatchMs = 1000;
+
 /** `current` is undefined when the object is gone, `previous` when it is new to this informer. */
 export type ChangeHandler<T> = (key: string, current: T | undefined, previous: T | undefined) => void;
 
 /**
  * A local copy of a collection, kept up to date: list, then watch from there, and again from a list after 410.
  *
+ * An object that was deleted and made anew while nobody watched is told as two changes: the old one gone, the new one
+ * there.
+ *
  * Handlers run synchronously after the copy has changed; they should only note the key and return.
  */
 export class Informer<T extends KubeObject> {
   readonly resource: ResourceDefinition<T>;
-  /** Settles with the first complete list. */
+  /** Settles with the first complete list, or when {@link run} ends without one. */
   readonly ready: Promise<void>;
   readonly #options: InformerOptions;
   readonly #objects = new Map<string, T>();
@@ -73,9 +79,9 @@ export class Informer<T extends KubeObject> {
     let failures = 0;
     let revision: string | undefined;
     while (!signal.aborted) {
+      const startedMs = clock.monotonicMs();
       try {
         revision ??= await this.#list(signal);
-        failures = 0;
         for await (const event of this.#options.client.watch(this.resource, {
           ...this.#selection,
           resourceVersion: revision,
@@ -83,20 +89,30 @@ export class Informer<T extends KubeObject> {
           // Under the default idle limits of middle boxes; spread so that watchers do not return together.
           timeoutSeconds: 300 + Math.floor(Math.random() * 300),
         })) {
+          failures = 0;
           if (event.type === "BOOKMARK") revision = event.resourceVersion;
           else {
             revision = event.object.metadata.resourceVersion ?? revision;
             this.#apply(event.type, event.object);
           }
         }
+        // An end after a while is the server's time-out; a server that ends every watch at once is left in peace.
+        if (clock.monotonicMs() - startedMs > shortWatchMs) {
+          failures = 0;
+          continue;
+        }
       } catch (error) {
-        if (signal.aborted || isAbort(error)) continue;
+        if (signal.aborted) break;
         // Too old, or from another server's time: only a new list tells what is true.
         if (error instanceof ApiError && (isExpired(error) || error.status.code === 504)) revision = undefined;
-        else logger.warn({ kind: this.resource.kind, reason: describeError(error) }, "watch broke off; trying again");
-        await clock.sleep(backoffDelayMs(failures++, { initialMs: 50, maxMs: 10_000 }), signal).catch(() => {});
+        const log = { kind: this.resource.kind, reason: describeError(error) };
+        // Restarts and compactions pass; who is still shut out after a while wants to know why.
+        if (failures < 3) logger.debug(log, "watch broke off; trying again");
+        else logger.warn(log, "watching keeps failing; trying again");
       }
+      await clock.sleep(backoffDelayMs(failures++, { initialMs: 50, maxMs: 10_000 }), signal).catch(() => {});
     }
+    this.#markReady();
   }
 
   get #selection(): { namespace?: string; fieldSelector?: string; labelSelector?: string } {
@@ -123,6 +139,7 @@ export class Informer<T extends KubeObject> {
   #apply(type: "ADDED" | "MODIFIED" | "DELETED", object: T): void {
     const key = keyOf(object);
     if (type === "DELETED") return this.#remove(key);
+    if (this.#objects.get(key)?.metadata.uid !== object.metadata.uid) this.#remove(key);
     const previous = this.#objects.get(key);
     if (previous !== undefined && previous.metadata.resourceVersion === object.metadata.resourceVersion) return;
     this.#objects.set(key, object);

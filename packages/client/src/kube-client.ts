@@ -1,4 +1,4 @@
-import type { DeleteOptions, KubeObject, List, ResourceDefinition } from "@isopod/api";
+import { apiVersionOf, type DeleteOptions, type KubeObject, type List, type ResourceDefinition } from "@isopod/api";
 import { pathOf } from "./resource.ts";
 import { type Answer, type ClientConfig, type RequestOptions, Transport } from "./transport.ts";
 import { readWatch, type WatchEvent } from "./watch.ts";
@@ -27,6 +27,8 @@ export const patchTypes = Object.freeze({
 
 /** Pages of this many objects keep one answer small. */
 const pageSize = 500;
+/** How much later than its own time-out a server may end a watch. */
+const overdueSeconds = 30;
 
 /**
  * The typed verbs of the Kubernetes API.
@@ -66,7 +68,7 @@ export class KubeClient implements Disposable {
           continue: token,
         },
       })) as List<T>;
-      items.push(...page.items);
+      for (const item of page.items) items.push(typed(resource, item));
       token = page.metadata.continue;
       if (token === undefined || token === "") return { ...page, items };
     }
@@ -124,25 +126,41 @@ export class KubeClient implements Disposable {
     });
   }
 
-  /** Every change after `resourceVersion`, until the server's time-out or the signal ends the stream. */
+  /**
+   * Every change after `resourceVersion`, until the server's time-out ends the stream; the signal ends it with its reason
+   * as the error. Throws `ApiError` `Expired` when the server no longer knows what happened since.
+   */
   async *watch<T extends KubeObject>(
     resource: ResourceDefinition<T>,
     options: WatchOptions,
   ): AsyncGenerator<WatchEvent<T>> {
+    const { signal, timeoutSeconds } = options;
     const answer = await this.transport.send("GET", pathOf(resource, options.namespace), {
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(signal === undefined ? {} : { signal }),
+      ...(options.onWarning === undefined ? {} : { onWarning: options.onWarning }),
       query: {
         watch: true,
         allowWatchBookmarks: true,
         resourceVersion: options.resourceVersion,
         labelSelector: options.labelSelector,
         fieldSelector: options.fieldSelector,
-        timeoutSeconds: options.timeoutSeconds,
+        timeoutSeconds,
       },
     });
+    // A server that vanished without a word would be waited for until TCP gives it up.
+    const overdue =
+      timeoutSeconds === undefined
+        ? undefined
+        : setTimeout(() => answer.body.destroy(), (timeoutSeconds + overdueSeconds) * 1000).unref();
     try {
-      yield* readWatch<T>(answer.body);
+      for await (const event of readWatch<T>(answer.body)) {
+        yield event.type === "BOOKMARK" ? event : { type: event.type, object: typed(resource, event.object) };
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
     } finally {
+      clearTimeout(overdue);
       answer.body.destroy();
     }
   }
@@ -155,4 +173,10 @@ export class KubeClient implements Disposable {
   [Symbol.dispose](): void {
     this.transport[Symbol.dispose]();
   }
+}
+
+/** kube-apiserver leaves kind and version out of the items of a list of its own kinds. */
+function typed<T extends KubeObject>(resource: ResourceDefinition<T>, object: T): T {
+  if ((object.kind ?? "") !== "") return object;
+  return { ...object, kind: resource.kind, apiVersion: apiVersionOf(resource) };
 }

@@ -27,17 +27,29 @@ export async function loadKubeconfig(path: string, contextName?: string): Promis
   const context = named(document, "contexts", current, "context") ?? fail(`has no context ${current}`);
   const clusterName = text(context, "cluster") ?? "";
   const cluster = named(document, "clusters", clusterName, "cluster") ?? fail(`has no cluster ${clusterName}`);
-  const user = named(document, "users", text(context, "user") ?? "", "user");
+  const userName = text(context, "user");
+  const user =
+    userName === undefined
+      ? undefined
+      : (named(document, "users", userName, "user") ?? fail(`has no user ${userName}`));
+  const fromFile = async (holder: unknown, key: string): Promise<string | undefined> => {
+    const file = text(holder, key);
+    if (file === undefined) return undefined;
+    return await readFile(resolve(dirname(path), file), "utf8").catch((cause: unknown) =>
+      fail(`names as ${key} the file ${file}, which cannot be read`, cause),
+    );
+  };
   const pem = async (holder: unknown, key: string): Promise<string | undefined> => {
     const data = text(holder, `${key}-data`);
-    if (data !== undefined) return Buffer.from(data, "base64").toString("utf8");
-    const file = text(holder, key);
-    return file === undefined ? undefined : await readFile(resolve(dirname(path), file), "utf8");
+    return data === undefined ? await fromFile(holder, key) : Buffer.from(data, "base64").toString("utf8");
   };
   const caPem = await pem(cluster, "certificate-authority");
   const certPem = await pem(user, "client-certificate");
   const keyPem = await pem(user, "client-key");
-  const token = text(user, "token");
+  const token = text(user, "token") ?? (await fromFile(user, "tokenFile"))?.trim();
+  for (const key of ["exec", "auth-provider"]) {
+    if (field(user, key) !== undefined) fail(`logs in by ${key}, which is not supported; use a token or a certificate`);
+  }
   const namespace = text(context, "namespace");
   return {
     server: text(cluster, "server") ?? fail(`has no server for cluster ${clusterName}`),

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
-import { Agent, request as httpsRequest } from "node:https";
+import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
 import { ApiError, type Status } from "@isopod/api";
+import { isAbort } from "@isopod/base";
 import { ClientError, translateConnectionError } from "./client-error.ts";
 
 /** Where an API server is and how to be known to it. */
@@ -40,28 +40,46 @@ export interface Answer {
   readonly body: IncomingMessage;
 }
 
+const defaultTimeoutMs = 60_000;
+
 /** Answers the API gives as one piece stay below this; a list of 100,000 pods does. */
 const maxJsonBytes = 1024 * 1024 * 1024;
+
+/** Connections for calls that end soon. A TLS handshake costs more than most calls: a burst waits its turn instead. */
+const maxCallSockets = 32;
 
 /** HTTPS to one API server over kept-alive connections. */
 export class Transport implements Disposable {
   readonly config: ClientConfig;
-  readonly #agent: Agent;
+  readonly #tls: Pick<AgentOptions, "ca" | "cert" | "key">;
+  readonly #calls: Agent;
+  /** Watches, logs and uploads hold a connection for as long as they like, and must not keep the calls waiting. */
+  readonly #streams: Agent;
   readonly #base: URL;
 
+  /** Throws {@link ClientError} `InvalidKubeconfig` when the server is no HTTPS URL. */
   constructor(config: ClientConfig) {
     this.config = config;
-    this.#base = new URL(config.server);
-    this.#agent = new Agent({
-      keepAlive: true,
+    const base = URL.parse(config.server);
+    if (base?.protocol !== "https:") {
+      throw new ClientError(`the server ${JSON.stringify(config.server)} is no HTTPS URL`, {
+        code: "InvalidKubeconfig",
+        object: config.server,
+        remedy: "Name it as in https://127.0.0.1:6443.",
+      });
+    }
+    this.#base = base;
+    this.#tls = {
       ca: config.caPem,
       ...(config.certPem === undefined ? {} : { cert: config.certPem }),
       ...(config.keyPem === undefined ? {} : { key: config.keyPem }),
-    });
+    };
+    this.#calls = new Agent({ keepAlive: true, maxSockets: maxCallSockets, ...this.#tls });
+    this.#streams = new Agent({ keepAlive: true, ...this.#tls });
   }
 
-  get tls(): Agent["options"] {
-    return this.#agent.options;
+  get tls(): Pick<AgentOptions, "ca" | "cert" | "key"> {
+    return this.#tls;
   }
 
   /** Headers that identify the caller; a WebSocket needs them too. */
@@ -87,63 +105,100 @@ export class Transport implements Disposable {
    * Throws {@link ApiError} for an answer of 400 and above, {@link ClientError} when the server cannot be reached.
    */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    const { body, contentType, signal, timeoutMs = 60_000 } = options;
-    const isPlain = typeof body === "string" || body instanceof Uint8Array || isReadable(body);
-    const payload = body === undefined || isPlain ? body : JSON.stringify(body);
-    const message = await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = httpsRequest(this.url(path, options.query), {
-        method,
-        agent: this.#agent,
-        headers: {
-          ...this.identity,
-          accept: options.accept ?? "application/json",
-          ...(payload === undefined ? {} : { "content-type": contentType ?? "application/json" }),
-          ...(typeof payload === "string" || payload instanceof Uint8Array
-            ? { "content-length": Buffer.byteLength(payload) }
-            : {}),
-        },
-        ...(signal === undefined ? {} : { signal }),
+    return await this.#send(this.#streams, method, path, options);
+  }
+
+  /** Sends one request and resolves with its whole JSON answer, `undefined` when it is empty. Throws as {@link send}. */
+  async json(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
+    const answer = await this.#send(this.#calls, method, path, options);
+    let text: string;
+    try {
+      text = await readText(answer.body, maxJsonBytes, options.timeoutMs ?? defaultTimeoutMs);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw error;
+    }
+    if (text === "") return undefined;
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new ClientError(`${method} ${path}: the answer of ${this.#base.host} is not JSON`, {
+        code: "BrokenStream",
+        object: this.config.server,
+        remedy: "See whether KUBECONFIG names a Kubernetes API server.",
+        cause,
       });
-      const timer =
-        timeoutMs === 0 || isReadable(payload)
-          ? undefined
-          : setTimeout(() => {
-              request.destroy(
-                new ClientError(`${method} ${path}: no answer from ${this.#base.host} within ${timeoutMs / 1000} s`, {
-                  code: "Timeout",
-                  object: this.config.server,
-                  remedy: "See whether the service is overloaded, and try again.",
-                }),
-              );
-            }, timeoutMs);
-      request.on("error", (error) => {
-        clearTimeout(timer);
-        reject(translateConnectionError(error, this.config.server));
-      });
-      request.on("response", (response) => {
-        clearTimeout(timer);
-        resolve(response);
-      });
-      if (isReadable(payload)) {
-        // The request's own error event tells of a server that hangs up in mid-upload.
-        pipeline(payload, request).catch(() => {});
-      } else request.end(payload);
-    });
+    }
+  }
+
+  async #send(agent: Agent, method: string, path: string, options: RequestOptions): Promise<Answer> {
+    const message = await this.#request(agent, method, path, options);
     for (const text of warnings(message.headers["warning"])) options.onWarning?.(text);
     const status = message.statusCode ?? 0;
-    if (status >= 400 || status < 200) throw await errorFrom(message, status, `${method} ${path}`);
+    if (status >= 400 || status < 200) throw await errorFrom(message, `${method} ${path}`);
     return { status, headers: message.headers, body: message };
   }
 
-  /** Sends one request and resolves with its whole JSON answer. */
-  async json(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
-    const answer = await this.send(method, path, options);
-    const text = await readText(answer.body, maxJsonBytes);
-    return text === "" ? undefined : JSON.parse(text);
+  async #request(
+    agent: Agent,
+    method: string,
+    path: string,
+    options: RequestOptions,
+    isSecondTry = false,
+  ): Promise<IncomingMessage> {
+    const { body, contentType, signal, timeoutMs = defaultTimeoutMs } = options;
+    signal?.throwIfAborted();
+    const isPlain = typeof body === "string" || body instanceof Uint8Array || isReadable(body);
+    const payload = body === undefined || isPlain ? body : JSON.stringify(body);
+    const request = httpsRequest(this.url(path, options.query), {
+      method,
+      agent,
+      headers: {
+        ...this.identity,
+        accept: options.accept ?? "application/json",
+        ...(payload === undefined ? {} : { "content-type": contentType ?? "application/json" }),
+        ...(typeof payload === "string" || payload instanceof Uint8Array
+          ? { "content-length": Buffer.byteLength(payload) }
+          : {}),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const timer =
+      timeoutMs === 0 || isReadable(payload)
+        ? undefined
+        : setTimeout(() => {
+            request.destroy(
+              new ClientError(`${method} ${path}: no answer from ${this.#base.host} within ${timeoutMs / 1000} s`, {
+                code: "Timeout",
+                object: this.config.server,
+                remedy: "See whether the service is overloaded, and try again.",
+              }),
+            );
+          }, timeoutMs);
+    try {
+      return await new Promise<IncomingMessage>((resolve, reject) => {
+        request.on("error", reject);
+        request.on("response", resolve);
+        if (isReadable(payload)) {
+          // The request's own error event tells of a server that hangs up in mid-upload.
+          pipeline(payload, request).catch(() => {});
+        } else request.end(payload);
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(error instanceof Error)) throw error;
+      // The server closed an idle connection in the moment it was used again; it has seen nothing of the request.
+      const isStale = request.reusedSocket && "code" in error && error.code === "ECONNRESET";
+      if (isStale && method === "GET" && !isSecondTry) return await this.#request(agent, method, path, options, true);
+      throw translateConnectionError(error, this.config.server);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   [Symbol.dispose](): void {
-    this.#agent.destroy();
+    this.#calls.destroy();
+    this.#streams.destroy();
   }
 }
 
@@ -160,24 +215,54 @@ export function warnings(header: string | readonly string[] | undefined): string
   );
 }
 
-export async function readText(message: IncomingMessage, maxBytes: number): Promise<string> {
-  const encoding = message.headers["content-encoding"];
-  const source: Readable = encoding === "gzip" ? message.pipe(createGunzip()) : message;
+/**
+ * The whole body as text. Throws {@link ClientError}: `AnswerTooLarge`, `BrokenStream` when it ends early, `Timeout` when
+ * nothing of it comes for `idleTimeoutMs` (default 60 s; 0 waits for ever).
+ */
+export async function readText(
+  message: IncomingMessage,
+  maxBytes: number,
+  idleTimeoutMs = defaultTimeoutMs,
+): Promise<string> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  for await (const chunk of source) {
-    const bytes = Buffer.from(chunk);
-    sizeBytes += bytes.length;
-    if (sizeBytes > maxBytes) {
-      message.destroy();
-      throw new ClientError(`the answer is longer than ${maxBytes} bytes`, { code: "AnswerTooLarge" });
+  const timer =
+    idleTimeoutMs === 0
+      ? undefined
+      : setTimeout(() => {
+          message.destroy(
+            new ClientError(`nothing more of the answer came for ${idleTimeoutMs / 1000} s`, {
+              code: "Timeout",
+              remedy: "See whether the service is overloaded, and try again.",
+            }),
+          );
+        }, idleTimeoutMs);
+  try {
+    for await (const chunk of message) {
+      timer?.refresh();
+      const bytes = Buffer.from(chunk);
+      sizeBytes += bytes.length;
+      if (sizeBytes > maxBytes) {
+        throw new ClientError(`the answer is longer than ${maxBytes} bytes`, { code: "AnswerTooLarge" });
+      }
+      chunks.push(bytes);
     }
-    chunks.push(bytes);
+  } catch (cause) {
+    if (cause instanceof ClientError || isAbort(cause)) throw cause;
+    throw new ClientError("the connection ended before the answer did", {
+      code: "BrokenStream",
+      remedy: "See whether the service was restarted, and try again.",
+      cause,
+    });
+  } finally {
+    clearTimeout(timer);
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
-async function errorFrom(message: IncomingMessage, status: number, what: string): Promise<Error> {
+/** The {@link ApiError} an answer of 400 and above stands for. Reads the answer to its end. */
+export async function errorFrom(message: IncomingMessage, what: string): Promise<ApiError> {
+  const status = message.statusCode ?? 0;
   const text = await readText(message, 1024 * 1024).catch(() => "");
   try {
     const body: unknown = JSON.parse(text);
@@ -190,7 +275,6 @@ async function errorFrom(message: IncomingMessage, status: number, what: string)
     apiVersion: "v1",
     metadata: {},
     status: "Failure",
-    reason: "Unknown",
     message: text.trim() === "" ? `${what}: the server answered ${status}` : text.trim().slice(0, 4096),
     code: status,
   });

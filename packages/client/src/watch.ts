@@ -17,6 +17,7 @@ export async function* readLines(source: AsyncIterable<Uint8Array>, maxBytes = m
     let from = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
       pieces.push(chunk.subarray(from, end));
+      if (sizeBytes + end - from > maxBytes) throw tooLong(maxBytes);
       yield Buffer.concat(pieces).toString("utf8");
       pieces = [];
       sizeBytes = 0;
@@ -25,21 +26,27 @@ export async function* readLines(source: AsyncIterable<Uint8Array>, maxBytes = m
     if (from === chunk.length) continue;
     pieces.push(chunk.subarray(from));
     sizeBytes += chunk.length - from;
-    if (sizeBytes > maxBytes) {
-      throw new ClientError(`a line of the stream is longer than ${maxBytes} bytes`, { code: "BrokenStream" });
-    }
+    if (sizeBytes > maxBytes) throw tooLong(maxBytes);
   }
   if (sizeBytes > 0) yield Buffer.concat(pieces).toString("utf8");
 }
 
-/** Decodes a watch stream; an ERROR event is thrown as the {@link ApiError} it carries (410 Expired among them). */
+function tooLong(maxBytes: number): ClientError {
+  return new ClientError(`a line of the stream is longer than ${maxBytes} bytes`, { code: "BrokenStream" });
+}
+
+/**
+ * Decodes a watch stream, up to its end or to where it broke off ({@link ClientError} `BrokenStream`). An ERROR event is thrown as the
+ * {@link ApiError} it carries (410 Expired among them).
+ */
 export async function* readWatch<T extends KubeObject>(body: IncomingMessage): AsyncGenerator<WatchEvent<T>> {
   for await (const line of readLines(body)) {
     if (line === "") continue;
     const event = parseEvent<T>(line);
     if (event.type === "ERROR") throw new ApiError(event.object);
     if (event.type === "BOOKMARK") {
-      yield { type: "BOOKMARK", resourceVersion: event.object.metadata.resourceVersion ?? "" };
+      const { resourceVersion } = event.object.metadata;
+      if (resourceVersion !== undefined && resourceVersion !== "") yield { type: "BOOKMARK", resourceVersion };
     } else yield event;
   }
 }
@@ -49,11 +56,27 @@ type WireEvent<T extends KubeObject> =
   | { readonly type: "BOOKMARK"; readonly object: KubeObject }
   | { readonly type: "ERROR"; readonly object: Status };
 
+const eventTypes = new Set(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]);
+
 /** The object's own shape is the server's promise: it validated it when it was written. */
+function isEvent<T extends KubeObject>(value: unknown): value is WireEvent<T> {
+  if (typeof value !== "object" || value === null || !("type" in value) || !("object" in value)) return false;
+  return (
+    typeof value.type === "string" &&
+    eventTypes.has(value.type) &&
+    typeof value.object === "object" &&
+    value.object !== null &&
+    "metadata" in value.object
+  );
+}
+
 function parseEvent<T extends KubeObject>(line: string): WireEvent<T> {
+  let value: unknown;
   try {
-    return JSON.parse(line) as WireEvent<T>;
+    value = JSON.parse(line);
   } catch (cause) {
     throw new ClientError("the watch stream holds a line that is not JSON", { code: "BrokenStream", cause });
   }
+  if (isEvent<T>(value)) return value;
+  throw new ClientError("the watch stream holds a line that is no event", { code: "BrokenStream" });
 }

@@ -1,8 +1,7 @@
-import { ApiError } from "@isopod/api";
 import { WebSocket } from "ws";
 import { translateConnectionError } from "./client-error.ts";
 import type { KubeClient } from "./kube-client.ts";
-import { type RequestOptions, readText } from "./transport.ts";
+import { errorFrom, type RequestOptions } from "./transport.ts";
 
 /** Opens a WebSocket on the API server (exec, attach). Throws `ApiError` when the server answers with a status. */
 export async function openWebSocket(
@@ -18,6 +17,7 @@ export async function openWebSocket(
   const socket = new WebSocket(url, [...protocols], {
     headers: { ...transport.identity },
     perMessageDeflate: false,
+    handshakeTimeout: 60_000,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
@@ -26,29 +26,7 @@ export async function openWebSocket(
     socket.once("open", () => resolve(socket));
     socket.once("error", (error) => reject(translateConnectionError(error, client.config.server)));
     socket.once("unexpected-response", (_request, response) => {
-      void readText(response, 1024 * 1024)
-        .catch(() => "")
-        .then((body) => {
-          const code = response.statusCode ?? 0;
-          let status: unknown;
-          try {
-            status = JSON.parse(body);
-          } catch {
-            status = undefined;
-          }
-          const message =
-            typeof status === "object" && status !== null && "message" in status ? String(status.message) : body;
-          reject(
-            new ApiError({
-              kind: "Status",
-              apiVersion: "v1",
-              metadata: {},
-              status: "Failure",
-              message: message === "" ? `the server answered ${code}` : message,
-              code,
-            }),
-          );
-        });
+      errorFrom(response, `WebSocket ${path}`).then(reject, reject);
     });
   });
 }

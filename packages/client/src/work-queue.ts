@@ -1,4 +1,4 @@
-import { backoffDelayMs, type Clock, describeError, isAbort, type Logger } from "@isopod/base";
+import { backoffDelayMs, type Clock, describeError, type Logger } from "@isopod/base";
 
 export interface WorkQueueOptions {
   readonly name: string;
@@ -17,7 +17,7 @@ export class WorkQueue {
   readonly #waiting = new Set<string>();
   readonly #active = new Set<string>();
   readonly #failures = new Map<string, number>();
-  readonly #timers = new Map<string, AbortController>();
+  readonly #timers = new Map<string, { readonly cancel: AbortController; readonly dueMs: number }>();
   #reconcile: ((key: string, signal: AbortSignal) => Promise<void>) | undefined;
   #signal: AbortSignal | undefined;
   #idle: (() => void)[] = [];
@@ -27,20 +27,26 @@ export class WorkQueue {
   }
 
   add(key: string): void {
-    this.#timers.get(key)?.abort();
+    if (this.#signal?.aborted === true) return;
+    this.#timers.get(key)?.cancel.abort();
     this.#timers.delete(key);
     this.#waiting.add(key);
     this.#pump();
   }
 
-  /** Adds the key after a delay, unless it is added before. */
+  /** Adds the key after a delay, unless it is added before; of several delays the one that ends first counts. */
   addAfter(key: string, delayMs: number): void {
-    if (this.#timers.has(key) || this.#waiting.has(key)) return;
+    if (this.#signal?.aborted === true || this.#waiting.has(key)) return;
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + delayMs;
+    const timer = this.#timers.get(key);
+    if (timer !== undefined && timer.dueMs <= dueMs) return;
+    timer?.cancel.abort();
     const cancel = new AbortController();
-    this.#timers.set(key, cancel);
-    this.#options.clock.sleep(delayMs, cancel.signal).then(
+    this.#timers.set(key, { cancel, dueMs });
+    clock.sleep(delayMs, cancel.signal).then(
       () => {
-        if (this.#timers.get(key) === cancel) this.add(key);
+        if (this.#timers.get(key)?.cancel === cancel) this.add(key);
       },
       () => {},
     );
@@ -55,7 +61,7 @@ export class WorkQueue {
       if (signal.aborted) return resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    for (const timer of this.#timers.values()) timer.abort();
+    for (const { cancel } of this.#timers.values()) cancel.abort();
     this.#timers.clear();
     this.#waiting.clear();
     if (this.#active.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
@@ -82,7 +88,7 @@ export class WorkQueue {
       await reconcile(key, signal);
       this.#failures.delete(key);
     } catch (error) {
-      if (!signal.aborted && !isAbort(error)) {
+      if (!signal.aborted) {
         const failures = this.#failures.get(key) ?? 0;
         this.#failures.set(key, failures + 1);
         const delayMs = backoffDelayMs(failures, { initialMs: 10, maxMs: 30_000 });
