@@ -29,12 +29,15 @@ const distDirectory = join(dirname(fileURLToPath(import.meta.url)), "..", "dist"
  * VM and every process. Both the packed and the unpacked bytes are compared with the manifests of the repository.
  */
 export async function guestArtifacts(cacheDirectory: string, dist = distDirectory): Promise<GuestArtifacts> {
-  const [kernel, agent] = await Promise.all([
+  // Both are waited for, so that an error leaves no write going on.
+  const [kernel, agent] = await Promise.allSettled([
     unpack(dist, "kernel.json", "vmlinux", cacheDirectory),
     unpack(dist, "agent.json", "agent.cpio", cacheDirectory),
   ]);
-  const digest = sha256(Buffer.from(`${kernel.sha256} ${agent.sha256}`));
-  return { kernelPath: kernel.path, initramfsPath: agent.path, digest };
+  if (kernel.status === "rejected") throw kernel.reason;
+  if (agent.status === "rejected") throw agent.reason;
+  const digest = sha256(Buffer.from(`${kernel.value.sha256} ${agent.value.sha256}`));
+  return { kernelPath: kernel.value.path, initramfsPath: agent.value.path, digest };
 }
 
 async function unpack(

@@ -158,11 +158,12 @@ fn binds(agent: &Agent, spec: &ContainerSpec, termination_file: Option<&str>) ->
         if !mount.path.starts_with('/') {
             return Err(Failure::bad(format!("mount path {:?} is not absolute", mount.path)));
         }
+        let volume = volumes.get(&mount.volume)?;
         binds.push(Bind {
-            source: volumes.directory(&mount.volume)?.to_owned(),
+            source: volume.directory.clone(),
             sub_path: mount.sub_path.clone().filter(|path| !path.is_empty()),
             target: mount.path.clone(),
-            is_read_only: mount.is_read_only,
+            is_read_only: mount.is_read_only || volume.is_read_only(),
         });
     }
     if let Some(source) = termination_file {
@@ -354,14 +355,13 @@ async fn remove_traces(id: &str) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let _ = std::fs::remove_file(format!("{}/termination-{id}", boot::FILES));
+    // A move needs no room, which there may be none of.
     let trash = format!("{}/trash/{id}", boot::SCRATCH);
-    let is_moved = std::fs::create_dir(&trash)
-        .and_then(|()| std::fs::rename(writable_directory(id), format!("{trash}/container")))
-        .is_ok();
-    if is_moved {
+    if std::fs::rename(writable_directory(id), &trash).is_ok() {
         empty_in_background(&trash).await;
+        // Fails when something in it could not be removed; it ends with the VM.
+        let _ = std::fs::remove_dir(&trash);
     }
-    let _ = std::fs::remove_dir(&trash);
 }
 
 /// A tenant may have made a million files: a fork removes them while the agent goes on.

@@ -131,11 +131,14 @@ async fn route(
         ("GET", ["v1", "containers", id, "output"]) => {
             let container = agent.container(id)?;
             let from = offset(query)?.unwrap_or(0);
-            streams::output(&container, from, begin_stream(respond)?).await
+            streams::check_offset(&container, from)?;
+            streams::output(&container, from, begin_stream(respond)?).await;
+            Ok(())
         }
         ("POST", ["v1", "containers", id, "attach"]) => {
             let container = agent.container(id)?;
             let from = offset(query)?.unwrap_or_else(|| container.ring.borrow().end());
+            streams::check_offset(&container, from)?;
             streams::attach(&container, from, body, begin_stream(respond)?).await;
             Ok(())
         }

@@ -4,45 +4,57 @@ use std::fs;
 use std::io::Result;
 use std::path::Path;
 
-/// Removes everything in `trash`. Stops at the first error: the file system is then sick or read-only.
+/// Removes everything in `trash`. On a full disk even a move may fail: what can be removed then makes room for the rest.
+/// Gives up when a whole pass removes nothing.
 pub fn empty(trash: &Path) -> Result<()> {
-    let mut next = 0u64;
+    let mut flat = Flat { trash, next: 0, has_progress: true };
     loop {
-        let mut is_empty = true;
-        for entry in fs::read_dir(trash)? {
-            is_empty = false;
-            flatten(trash, &entry?.path(), &mut next)?;
-        }
-        if is_empty {
+        if fs::read_dir(trash)?.next().is_none() {
             return Ok(());
+        }
+        if !std::mem::take(&mut flat.has_progress) {
+            return Err(std::io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        for entry in fs::read_dir(trash)? {
+            flat.remove(&entry?.path())?;
         }
     }
 }
 
-fn flatten(trash: &Path, directory: &Path, next: &mut u64) -> Result<()> {
-    if !fs::symlink_metadata(directory)?.is_dir() {
-        return fs::remove_file(directory);
-    }
-    loop {
-        let mut is_empty = true;
-        for entry in fs::read_dir(directory)? {
+struct Flat<'a> {
+    trash: &'a Path,
+    next: u64,
+    has_progress: bool,
+}
+
+impl Flat<'_> {
+    /// Removes a file, or a directory after its files are removed and its directories are moved up.
+    fn remove(&mut self, path: &Path) -> Result<()> {
+        if !fs::symlink_metadata(path)?.is_dir() {
+            self.did(fs::remove_file(path));
+            return Ok(());
+        }
+        for entry in fs::read_dir(path)? {
             let entry = entry?;
-            is_empty = false;
-            if !entry.file_type()?.is_dir() {
-                fs::remove_file(entry.path())?;
-                continue;
-            }
-            loop {
-                *next += 1;
-                match fs::rename(entry.path(), trash.join(format!("flat-{next}"))) {
-                    Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
-                    result => break result?,
-                }
-            }
+            let removed = if entry.file_type()?.is_dir() {
+                fs::remove_dir(entry.path()).or_else(|_| self.move_up(&entry.path()))
+            } else {
+                fs::remove_file(entry.path())
+            };
+            self.did(removed);
         }
-        if is_empty {
-            return fs::remove_dir(directory);
-        }
+        self.did(fs::remove_dir(path));
+        Ok(())
+    }
+
+    fn move_up(&mut self, path: &Path) -> Result<()> {
+        self.next += 1;
+        // A name that is taken by a directory with something in it fails, and the next pass tries the next number.
+        fs::rename(path, self.trash.join(format!("flat-{}", self.next)))
+    }
+
+    fn did(&mut self, result: Result<()>) {
+        self.has_progress |= result.is_ok();
     }
 }
 

@@ -13,9 +13,22 @@ use std::path::{Component, Path};
 
 #[derive(Default)]
 pub struct Volumes {
-    directories: BTreeMap<String, String>,
+    made: BTreeMap<String, Made>,
     /// Each version of a set of files has its own directory.
     next_version: u64,
+}
+
+pub struct Made {
+    pub directory: String,
+    /// The version in place of a set of files. Remembered here: what is in the directory may be a tenant's doing.
+    version: Option<u64>,
+}
+
+impl Made {
+    /// As in Kubernetes, no container writes to what the agent replaces.
+    pub fn is_read_only(&self) -> bool {
+        self.version.is_some()
+    }
 }
 
 /// Volume and container names are parts of paths of ours.
@@ -37,25 +50,26 @@ fn check_path(path: &str) -> Outcome<()> {
 }
 
 impl Volumes {
-    pub fn directory(&self, name: &str) -> Outcome<&str> {
-        let found = self.directories.get(name).map(String::as_str);
-        found.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no volume {name:?}")))
+    pub fn get(&self, name: &str) -> Outcome<&Made> {
+        self.made.get(name).ok_or_else(|| Failure::new(Code::NotFound, format!("there is no volume {name:?}")))
     }
 
     pub fn put(&mut self, volumes: &[Volume]) -> Outcome<()> {
         for volume in volumes {
             check_name(&volume.name)?;
-            match &volume.source {
-                VolumeSource::Empty { .. } if self.directories.contains_key(&volume.name) => {}
-                VolumeSource::Empty { medium, size_limit_bytes } => {
-                    self.make_empty(&volume.name, *medium, *size_limit_bytes)?
+            match (&volume.source, self.made.get(&volume.name)) {
+                (VolumeSource::Empty { .. }, Some(made)) if made.version.is_none() => {}
+                (VolumeSource::Empty { medium, size_limit_bytes }, None) => {
+                    self.make_empty(&volume.name, *medium, *size_limit_bytes)?;
                 }
-                VolumeSource::Files { files, gid } => {
-                    let root = format!("{}/{}", boot::VOLUMES, volume.name);
+                (VolumeSource::Files { files, gid }, made) if made.is_none_or(Made::is_read_only) => {
+                    let directory = format!("{}/{}", boot::VOLUMES, volume.name);
+                    let previous = made.and_then(|made| made.version);
                     self.next_version += 1;
-                    put_files(Path::new(&root), self.next_version, files, *gid)?;
-                    self.directories.insert(volume.name.clone(), root);
+                    put_files(Path::new(&directory), previous, self.next_version, files, *gid)?;
+                    self.made.insert(volume.name.clone(), Made { directory, version: Some(self.next_version) });
                 }
+                _ => return Err(Failure::bad(format!("volume {} is there with another type", volume.name))),
             }
         }
         Ok(())
@@ -75,40 +89,43 @@ impl Volumes {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))
             .step(Code::MountFailed, "open a volume to all")?;
-        self.directories.insert(name.to_owned(), path);
+        self.made.insert(name.to_owned(), Made { directory: path, version: None });
         Ok(())
     }
 }
 
 /// As Kubernetes' atomic writer: the names are links to `..data/NAME`, and `..data` is a link that is swapped.
-fn put_files(root: &Path, version: u64, files: &[VolumeFile], gid: Option<u32>) -> Outcome<()> {
-    let failed =
-        |what: &str| format!("write files of volume {}: {what}", root.file_name().unwrap_or_default().display());
+fn put_files(root: &Path, previous: Option<u64>, version: u64, files: &[VolumeFile], gid: Option<u32>) -> Outcome<()> {
+    let name = root.file_name().unwrap_or_default().display();
+    let failed = |what: &str| format!("write files of volume {name}: {what}");
     for file in files {
         check_path(&file.path)?;
     }
+    if previous.is_none() {
+        fs::create_dir_all(root).step(Code::MountFailed, &failed("make directory"))?;
+    }
     let data = format!("..{version}");
     let directory = root.join(&data);
-    fs::create_dir_all(&directory).step(Code::MountFailed, &failed("make directory"))?;
+    fs::create_dir(&directory).step(Code::MountFailed, &failed("make directory"))?;
     let written = write_version(&directory, files, gid).step(Code::MountFailed, &failed("write"));
     if written.is_err() {
         // Nothing refers to it yet.
         let _ = fs::remove_dir_all(&directory);
     }
     written?;
-    let current = root.join("..data");
-    let previous = fs::read_link(&current).ok();
     let temporary = root.join("..new");
+    // Of an attempt that failed half-way.
     let _ = fs::remove_file(&temporary);
     symlink(&data, &temporary)
-        .and_then(|()| fs::rename(&temporary, &current))
+        .and_then(|()| fs::rename(&temporary, root.join("..data")))
         .step(Code::MountFailed, &failed("switch"))?;
     let names: BTreeSet<&str> = files.iter().filter_map(|file| file.path.split('/').next()).collect();
     link_names(root, &names).step(Code::MountFailed, &failed("link"))?;
-    if let Some(previous) = previous {
-        fs::remove_dir_all(root.join(previous)).step(Code::MountFailed, &failed("remove the old version"))?;
+    match previous {
+        Some(previous) => fs::remove_dir_all(root.join(format!("..{previous}")))
+            .step(Code::MountFailed, &failed("remove the old version")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn write_version(directory: &Path, files: &[VolumeFile], gid: Option<u32>) -> std::io::Result<()> {
@@ -159,11 +176,11 @@ mod tests {
     #[test]
     fn files_are_replaced_as_one_and_old_ones_go() {
         let directory = tempfile::tempdir().unwrap();
-        put_files(directory.path(), 1, &[file("a", "one"), file("d/b", "two")], None).unwrap();
+        put_files(directory.path(), None, 1, &[file("a", "one"), file("d/b", "two")], None).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("a")).unwrap(), "one");
         assert_eq!(fs::read_to_string(directory.path().join("d/b")).unwrap(), "two");
         assert_eq!(fs::metadata(directory.path().join("a")).unwrap().permissions().mode() & 0o7777, 0o640);
-        put_files(directory.path(), 2, &[file("a", "three"), file("c", "four")], None).unwrap();
+        put_files(directory.path(), Some(1), 2, &[file("a", "three"), file("c", "four")], None).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("a")).unwrap(), "three");
         assert!(!directory.path().join("d").exists());
         assert!(!directory.path().join("..1").exists());
@@ -174,7 +191,7 @@ mod tests {
     fn paths_that_climb_out_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         for path in ["", "/etc/passwd", "../x", "a/../../x", "..data"] {
-            let refused = put_files(directory.path(), 1, &[file(path, "")], None);
+            let refused = put_files(directory.path(), None, 1, &[file(path, "")], None);
             assert_eq!(refused.unwrap_err().code, Code::BadRequest, "{path:?}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);

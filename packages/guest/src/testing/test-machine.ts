@@ -12,7 +12,7 @@ export interface TestMachineOptions {
   readonly memoryMiB?: number;
   readonly scratchMiB?: number;
   readonly vcpus?: number;
-  /** Of a freshly built agent; default: the one in dist. */
+  /** Of a freshly built agent; default: ISOPOD_TEST_INITRAMFS, else the one in dist. */
   readonly initramfsPath?: string;
 }
 
@@ -44,12 +44,26 @@ export class TestMachine implements AsyncDisposable {
     const child = spawn(
       "qemu-system-x86_64",
       [
-        ...["-M", "microvm,acpi=off,x-option-roms=off,rtc=on"],
-        ...["-accel", "tcg", "-cpu", "max", "-m", String(options.memoryMiB ?? 256), "-smp", String(options.vcpus ?? 1)],
+        ...["-M", "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on"],
+        ...[
+          "-accel",
+          "tcg",
+          "-cpu",
+          "max,family=23,model=49",
+          "-m",
+          String(options.memoryMiB ?? 256),
+          "-smp",
+          String(options.vcpus ?? 1),
+        ],
         ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
         ...["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
-        ...["-kernel", artifacts.kernelPath, "-initrd", options.initramfsPath ?? artifacts.initramfsPath],
-        ...["-append", kernelCommandLine],
+        ...[
+          "-kernel",
+          artifacts.kernelPath,
+          "-initrd",
+          options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath,
+        ],
+        ...["-append", kernelCommandLine("tcg")],
         ...["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
         ...["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
         ...["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
@@ -76,8 +90,12 @@ export class TestMachine implements AsyncDisposable {
     if (!this.hasEnded) await once(this.#process, "exit");
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  kill(): void {
     this.#process.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
     await this.ended();
     await this.#directory[Symbol.asyncDispose]();
   }
