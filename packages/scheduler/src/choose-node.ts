@@ -1,6 +1,6 @@
 import type { Pod } from "@isopod/api";
 import { demandOf, type NodeRoom } from "./cluster-cache.ts";
-import { filters } from "./filters.ts";
+import { reasonsAgainst } from "./filters.ts";
 import { leastLoadedScore } from "./score.ts";
 
 export type Choice =
@@ -16,9 +16,9 @@ export function chooseNode(pod: Pod, rooms: Iterable<NodeRoom>): Choice {
   let best: { readonly nodeName: string; readonly score: number } | undefined;
   for (const room of rooms) {
     total += 1;
-    const reason = filters.map((filter) => filter(pod, demand, room)).find((one) => one !== undefined);
-    if (reason !== undefined) {
-      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    const against = reasonsAgainst(pod, demand, room);
+    if (against.length > 0) {
+      for (const reason of against) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
       continue;
     }
     const nodeName = room.node.metadata.name ?? "";

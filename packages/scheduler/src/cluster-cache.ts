@@ -72,6 +72,11 @@ export class ClusterCache {
     this.#free(key);
   }
 
+  /** True for a pod that is bound, or assumed to be. */
+  isPlaced(key: string): boolean {
+    return this.#placed.has(key);
+  }
+
   *rooms(): IterableIterator<NodeRoom> {
     for (const [name, node] of this.#nodes) {
       yield {

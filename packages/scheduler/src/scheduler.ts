@@ -1,8 +1,9 @@
-import { isConflict, isNotFound, type Node, type Pod, resources } from "@isopod/api";
-import type { Clock, Logger } from "@isopod/base";
-import { EventRecorder, type Informer, type KubeClient, pathOf, splitKey, WorkQueue } from "@isopod/client";
+import { ApiError, isNotFound, type Node, type Pod, resources } from "@isopod/api";
+import { backoffDelayMs, type Clock, describeError, type Logger } from "@isopod/base";
+import { EventRecorder, type Informer, type KubeClient, keyOf, pathOf, splitKey, WorkQueue } from "@isopod/client";
 import { chooseNode } from "./choose-node.ts";
 import { ClusterCache, isFinished } from "./cluster-cache.ts";
+import { hasNewRoom } from "./node-change.ts";
 
 export const defaultSchedulerName = "default-scheduler";
 
@@ -14,9 +15,13 @@ export interface SchedulerOptions {
   readonly logger: Logger;
 }
 
+function isBound(pod: Pod): boolean {
+  return pod.spec.nodeName !== undefined && pod.spec.nodeName !== "";
+}
+
 function needsNode(pod: Pod): boolean {
   return (
-    (pod.spec.nodeName === undefined || pod.spec.nodeName === "") &&
+    !isBound(pod) &&
     pod.metadata.deletionTimestamp === undefined &&
     (pod.spec.schedulerName ?? defaultSchedulerName) === defaultSchedulerName &&
     (pod.spec.schedulingGates ?? []).length === 0 &&
@@ -27,6 +32,8 @@ function needsNode(pod: Pod): boolean {
 /**
  * Places pods: filter, score, bind. Pods that fit nowhere wait in `#unschedulable` and are tried again when a node
  * changes or a pod gives something back.
+ *
+ * A chosen pod is assumed on its node until the API says otherwise: an answer that was lost may have been a yes.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
@@ -34,6 +41,7 @@ export class Scheduler {
   readonly #queue: WorkQueue;
   readonly #events: EventRecorder;
   readonly #unschedulable = new Set<string>();
+  readonly #bindings = new Set<Promise<void>>();
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -42,69 +50,103 @@ export class Scheduler {
     this.#events = new EventRecorder({ ...options, component: defaultSchedulerName });
   }
 
-  /** Runs until the signal aborts; the informers are run by the caller. */
+  /** Runs until the signal aborts; the informers are run by the caller, under the same signal. */
   async run(signal: AbortSignal): Promise<void> {
     const { pods, nodes } = this.#options;
     const stops = [
-      nodes.onChange((key, node) => {
+      nodes.onChange((key, node, previous) => {
         this.#cache.setNode(key, node);
-        this.#retryUnschedulable();
+        if (node !== undefined && hasNewRoom(node, previous)) this.#retryUnschedulable();
       }),
-      pods.onChange((key, pod) => {
+      pods.onChange((key, pod, previous) => {
         this.#cache.setPod(key, pod);
         if (pod !== undefined && needsNode(pod)) this.#queue.add(key);
-        else {
-          this.#unschedulable.delete(key);
-          if (pod === undefined || isFinished(pod)) this.#retryUnschedulable();
-        }
+        else this.#unschedulable.delete(key);
+        const isOver = pod === undefined || isFinished(pod);
+        if (isOver && previous !== undefined && isBound(previous) && !isFinished(previous)) this.#retryUnschedulable();
       }),
     ];
-    for (const node of nodes.values()) this.#cache.setNode(node.metadata.name ?? "", node);
-    await Promise.all([nodes.ready, pods.ready]);
+    for (const node of nodes.values()) this.#cache.setNode(keyOf(node), node);
     for (const pod of pods.values()) {
-      const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
-      this.#cache.setPod(key, pod);
-      if (needsNode(pod)) this.#queue.add(key);
+      this.#cache.setPod(keyOf(pod), pod);
+      if (needsNode(pod)) this.#queue.add(keyOf(pod));
     }
+    // Until both lists are complete, room that is taken would look free.
+    await Promise.all([nodes.ready, pods.ready]);
     await this.#queue.run(async (key) => await this.#schedule(key, signal), signal);
     for (const stop of stops) stop();
+    await Promise.all(this.#bindings);
     await this.#events.flush();
   }
 
   #retryUnschedulable(): void {
-    for (const key of this.#unschedulable) this.#queue.add(key);
+    // Emptied first: a key may be looked at, and be back in here, before `add` returns.
+    const keys = [...this.#unschedulable];
     this.#unschedulable.clear();
+    for (const key of keys) this.#queue.add(key);
   }
 
   async #schedule(key: string, signal: AbortSignal): Promise<void> {
     const pod = this.#options.pods.get(key);
-    if (pod === undefined || !needsNode(pod)) return;
+    // Placed already: its binding is under way, or the watch has yet to show it.
+    if (pod === undefined || !needsNode(pod) || this.#cache.isPlaced(key)) return;
     const choice = chooseNode(pod, this.#cache.rooms());
     if (choice.nodeName === undefined) return await this.#tellUnschedulable(key, pod, choice.message, signal);
+    this.#unschedulable.delete(key);
     this.#cache.assume(pod, choice.nodeName);
-    void this.#bind(key, pod, choice.nodeName, signal);
+    const binding = this.#bind(key, pod, choice.nodeName, signal).finally(() => this.#bindings.delete(binding));
+    this.#bindings.add(binding);
   }
 
+  /** Binds, again and again while nobody can say whether the pod is bound; then the assumption ends, or is the truth. */
   async #bind(key: string, pod: Pod, nodeName: string, signal: AbortSignal): Promise<void> {
-    const { client, logger } = this.#options;
+    const { client, clock, logger } = this.#options;
     const { namespace, name } = splitKey(key);
-    try {
-      await client.transport.json("POST", pathOf(resources.pods, namespace, name, "binding"), {
-        signal,
-        body: {
-          apiVersion: "v1",
-          kind: "Binding",
-          metadata: { name, namespace, uid: pod.metadata.uid },
-          target: { apiVersion: "v1", kind: "Node", name: nodeName },
-        },
-      });
-      this.#events.normal(pod, "Scheduled", `Successfully assigned ${key} to ${nodeName}`);
-    } catch (error) {
-      this.#cache.forget(key);
-      // Gone, or bound by somebody else: the watch tells.
-      if (isNotFound(error) || isConflict(error) || signal.aborted) return;
-      logger.warn({ pod: key, node: nodeName, reason: String(error) }, "binding failed; trying again");
-      this.#queue.addAfter(key, 1000);
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await client.transport.json("POST", pathOf(resources.pods, namespace, name, "binding"), {
+          signal,
+          body: {
+            apiVersion: "v1",
+            kind: "Binding",
+            metadata: { name, namespace, uid: pod.metadata.uid },
+            target: { apiVersion: "v1", kind: "Node", name: nodeName },
+          },
+        });
+        this.#events.normal(pod, "Scheduled", `Successfully assigned ${key} to ${nodeName}`);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof ApiError && error.status.code < 500) {
+          return await this.#settle(key, pod, signal);
+        }
+        logger.warn({ pod: key, node: nodeName, reason: describeError(error) }, "binding failed; trying again");
+      }
+      await clock.sleep(backoffDelayMs(attempt, { initialMs: 50, maxMs: 5000 }), signal).catch(() => {});
+    }
+  }
+
+  /** The API refused the binding: the pod is gone, or bound (by us, if an answer was lost), or to be placed anew. */
+  async #settle(key: string, pod: Pod, signal: AbortSignal): Promise<void> {
+    const { client, clock, pods } = this.#options;
+    const { namespace, name } = splitKey(key);
+    const isSame = (other: Pod | undefined): other is Pod => other?.metadata.uid === pod.metadata.uid;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        const found = await client.get(resources.pods, namespace, name, { signal });
+        // What the watch has taken away since must not come back by an older answer.
+        if (!isSame(pods.get(key))) return;
+        if (isSame(found) && isBound(found)) return this.#cache.setPod(key, found);
+        this.#cache.forget(key);
+        this.#queue.addAfter(key, 1000);
+        return;
+      } catch (error) {
+        if (isNotFound(error)) {
+          if (isSame(pods.get(key))) this.#cache.forget(key);
+          return;
+        }
+      }
+      await clock.sleep(backoffDelayMs(attempt, { initialMs: 50, maxMs: 5000 }), signal).catch(() => {});
     }
   }
 
@@ -113,12 +155,13 @@ export class Scheduler {
     const known = pod.status?.conditions?.find((one) => one.type === "PodScheduled");
     if (known?.status === "False" && known.message === message) return;
     this.#events.warning(pod, "FailedScheduling", message);
+    const now = new Date(this.#options.clock.nowMs()).toISOString().replace(/\.\d+Z$/, "Z");
     const condition = {
       type: "PodScheduled",
       status: "False",
       reason: "Unschedulable",
       message,
-      lastTransitionTime: new Date(this.#options.clock.nowMs()).toISOString().replace(/\.\d+Z$/, "Z"),
+      lastTransitionTime: known?.status === "False" ? (known.lastTransitionTime ?? now) : now,
     };
     const { namespace, name } = splitKey(key);
     try {
