@@ -46,6 +46,8 @@ export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #workers = new Map<string, { readonly worker: PodWorker; readonly done: Promise<void> }>();
   readonly #records: InstanceRecords;
+  /** Records of an earlier process by pod UID: whoever sees the pod first, list or resume, takes it up with its record. */
+  readonly #earlier = new Map<string, InstanceRecord>();
   readonly #userIds: UserIds;
   readonly #pods: Informer<Pod>;
   readonly #interfaces: Informer<NetworkInterface>;
@@ -72,7 +74,10 @@ export class NodeAgent {
     const { client, clock, logger, settings, kubeletTls, images } = this.#options;
     const signal = this.#stop.signal;
     const records = await this.#records.load();
-    for (const record of records) if (record.userId !== 0 && !record.isReleased) this.#userIds.take(record.userId);
+    for (const record of records) {
+      this.#earlier.set(record.podUID, record);
+      if (record.userId !== 0 && !record.isReleased) this.#userIds.take(record.userId);
+    }
     const workerOptions: PodWorkerOptions = {
       ...this.#options,
       events: this.#events,
@@ -143,7 +148,7 @@ export class NodeAgent {
           { clock, signal: this.#stop.signal, initialMs: 100, maxMs: 5000 },
         );
         if (this.#workers.has(record.podUID)) return;
-        if (pod?.metadata.uid === record.podUID) this.#begin(pod, record, options);
+        if (pod?.metadata.uid === record.podUID) this.#begin(pod, options);
         else await this.#endOrphan(record, options);
       }),
     );
@@ -158,7 +163,7 @@ export class NodeAgent {
       metadata: { name: record.name, namespace: record.namespace, uid: record.podUID },
       spec: { containers: containers.length === 0 ? [{ name: "unknown" }] : containers },
     };
-    this.#begin(pod, record, options);
+    this.#begin(pod, options);
     this.#workers.get(record.podUID)?.worker.update(undefined);
     await this.#workers.get(record.podUID)?.done;
   }
@@ -170,15 +175,16 @@ export class NodeAgent {
     }
     if (pod === undefined) return;
     const known = this.#workers.get(pod.metadata.uid ?? "");
-    if (known === undefined) this.#begin(pod, undefined, options);
+    if (known === undefined) this.#begin(pod, options);
     else known.worker.update(pod);
   }
 
-  #begin(pod: Pod, record: InstanceRecord | undefined, options: PodWorkerOptions): void {
+  #begin(pod: Pod, options: PodWorkerOptions): void {
     const { logger } = this.#options;
     const uid = pod.metadata.uid ?? "";
     if (this.#workers.has(uid) || this.#stop.signal.aborted) return;
-    const worker = new PodWorker(pod, record, options);
+    const worker = new PodWorker(pod, this.#earlier.get(uid), options);
+    this.#earlier.delete(uid);
     const done = worker
       .run()
       .catch((error: unknown) => {
