@@ -22,7 +22,7 @@ export function hostRuleset(rules: HostRules): readonly NftCommand[] {
   const table = hostTable(rules.installation);
   const fromVpc = match(meta("iifname"), `${hostLinkNamePrefix(rules.installation)}*`);
   const toVpc = match(meta("oifname"), `${hostLinkNamePrefix(rules.installation)}*`);
-  const isIpv4 = match(meta("nfproto"), "ipv4");
+  const hasNatAddress = match(payload("ip", "saddr"), "@nat_addresses");
   const isUplink = (key: "iifname" | "oifname"): NftExpression => match(meta(key), { set: rules.uplinks });
   return [
     ...table.replace(),
@@ -33,7 +33,15 @@ export function hostRuleset(rules: HostRules): readonly NftCommand[] {
     table.rule("input", fromVpc, drop),
 
     table.baseChain("forward", "filter", "forward", 0, "accept"),
-    table.rule("forward", fromVpc, isUplink("oifname"), isIpv4, accept),
+    // Valid packets only: the others would not be translated and show the outside an address of the pool.
+    table.rule(
+      "forward",
+      fromVpc,
+      isUplink("oifname"),
+      hasNatAddress,
+      ctState("new", "established", "related"),
+      accept,
+    ),
     table.rule("forward", fromVpc, drop),
     table.rule("forward", toVpc, isUplink("iifname"), ctState("established", "related"), accept),
     table.rule("forward", toVpc, drop),
@@ -46,7 +54,7 @@ export function hostRuleset(rules: HostRules): readonly NftCommand[] {
       : []),
 
     table.baseChain("postrouting", "nat", "postrouting", 100, "accept"),
-    table.rule("postrouting", match(payload("ip", "saddr"), "@nat_addresses"), isUplink("oifname"), {
+    table.rule("postrouting", hasNatAddress, isUplink("oifname"), {
       masquerade: null,
     }),
   ];

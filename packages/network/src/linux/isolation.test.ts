@@ -1,30 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { frames } from "../testing/frames.ts";
 import { TestGuest } from "../testing/guest.ts";
 import { TestHost } from "../testing/host.ts";
 import { TestNamespace } from "../testing/namespace.ts";
 import { interfaceSpec, vpcSpec } from "../testing/specs.ts";
 import { gatewayAddress, gatewayMacAddress } from "./names.ts";
-
-/** Python that sends raw frames from eth0. */
-const frames = `
-import socket, struct
-def mac(text): return bytes.fromhex(text.replace(":", ""))
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16: total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-def udp(source, target, text):
-    body = struct.pack("!HHHH", 9, 7777, 8 + len(text), 0) + text
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton(target))
-    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
-def arp(sender_mac, sender, target):
-    return struct.pack("!HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, mac(sender_mac), socket.inet_aton(sender), bytes(6), socket.inet_aton(target))
-raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
-raw.bind(("eth0", 0x0806))
-raw.settimeout(30)
-def send(target_mac, source_mac, kind, body): raw.send(mac(target_mac) + mac(source_mac) + kind + body)
-`;
 
 test("two instances of a VPC reach each other and their gateway", async () => {
   await using host = await TestHost.create();
@@ -171,14 +152,14 @@ server.sendto(b"seen", peer)`);
 answer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 answer.bind(("0.0.0.0", 9))
 answer.settimeout(0.1)
-ipv4, tagged = b"\\x08\\x00", b"\\x81\\x00\\x00\\x00\\x08\\x00"
+plain, tagged = b"\\x08\\x00", b"\\x81\\x00\\x00\\x00\\x08\\x00"
 for attempt in range(300):
-    for kind in (ipv4, tagged):
+    for kind in (plain, tagged):
         send("${gatewayMacAddress}", "${specA.macAddress}", kind, udp("${specC.address}", "${specB.address}", b"other-address"))
         send("${gatewayMacAddress}", "${specA.macAddress}", kind, udp("10.64.0.200", "${specB.address}", b"no-such-address"))
         send("${gatewayMacAddress}", "${specC.macAddress}", kind, udp("${specA.address}", "${specB.address}", b"other-mac"))
         send("${gatewayMacAddress}", "${specC.macAddress}", kind, udp("${specC.address}", "${specB.address}", b"other-both"))
-    if attempt > 10: send("${gatewayMacAddress}", "${specA.macAddress}", ipv4, udp("${specA.address}", "${specB.address}", b"genuine"))
+    if attempt > 10: send("${gatewayMacAddress}", "${specA.macAddress}", plain, udp("${specA.address}", "${specB.address}", b"genuine"))
     try:
         if answer.recv(64) == b"seen": break
     except TimeoutError: pass`);

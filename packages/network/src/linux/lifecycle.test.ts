@@ -7,6 +7,9 @@ import { TestGuest } from "../testing/guest.ts";
 import { TestHost } from "../testing/host.ts";
 import { TestNamespace } from "../testing/namespace.ts";
 import { interfaceSpec, vpcSpec } from "../testing/specs.ts";
+import { HostCommands } from "./host-commands.ts";
+import { portOf } from "./port.ts";
+import { vpcRuleset } from "./vpc-ruleset.ts";
 
 const hasCode = (code: string) => (error: unknown) => {
   assert.ok(error instanceof NetworkError, String(error));
@@ -56,6 +59,34 @@ test("attaching again changes nothing under a running instance, before and after
   assert.deepEqual(await host.list(), [specA.id, specB.id]);
   assert.deepEqual(await host.attach(specA), attached);
   assert.ok(await a.namespace.canPing(specB.address));
+});
+
+test("an interface goes at once although its VM still has it open, and comes back", async () => {
+  await using host = await TestHost.create();
+  const spec = interfaceSpec(vpcSpec("blue"), 2);
+  {
+    await using _running = await TestGuest.start(spec, await host.attach(spec));
+    await host.detach(spec.id);
+    assert.deepEqual(await host.leftovers(), []);
+    await host.attach(spec);
+  }
+  await using guest = await TestGuest.start(spec, await host.attach(spec));
+  assert.ok(await guest.namespace.canPing("169.254.1.1"));
+});
+
+test("a packet filter of a thousand interfaces is applied as one", async () => {
+  await using namespace = await TestNamespace.create();
+  const ports = Array.from({ length: 1000 }, (_, index) => {
+    const number = index + 2;
+    return portOf({
+      ...interfaceSpec(vpcSpec("blue"), 2),
+      id: `i${number}`,
+      address: `10.64.${number >> 8}.${number & 255}`,
+    });
+  });
+  await new HostCommands().nft("testing", "blue", vpcRuleset(ports, "100.64.0.1"), namespace.name);
+  const listed = await namespace.run("nft", "list", "set", "inet", "isopod", "destinations");
+  assert.equal(listed.match(/10\.64\.\d+\.\d+/g)?.length, 1000);
 });
 
 test("the same interface with another address or user is replaced", async () => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NetworkError } from "../network-error.ts";
+import { frames } from "../testing/frames.ts";
 import { TestGuest } from "../testing/guest.ts";
 import { TestHost } from "../testing/host.ts";
 import { TestNamespace } from "../testing/namespace.ts";
 import { interfaceSpec, vpcSpec } from "../testing/specs.ts";
-import { gatewayAddress } from "./names.ts";
+import { gatewayAddress, gatewayMacAddress } from "./names.ts";
 
 /** A host with a default route to what is outside, and with a network behind it that is nobody else's business. */
 async function startInternet(): Promise<
@@ -133,6 +134,37 @@ test("nothing outside, nor the host, reaches in; nor does the host route for its
   await host.namespace.send("192.168.77.2", "end");
   assert.deepEqual(await inGuest.received, []);
   assert.deepEqual(await onLan.received, []);
+});
+
+test("a packet that cannot be translated does not leave", async () => {
+  await using internet = await startInternet();
+  const { host, outside } = internet;
+  const spec = interfaceSpec(vpcSpec("outward", true), 2);
+  await using guest = await TestGuest.start(spec, await host.attach(spec));
+  const seen = outside.run(
+    "python3",
+    "-c",
+    `
+import socket
+sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+sources, ends = set(), 0
+while ends < 3:
+    packet, peer = sniffer.recvfrom(2048)
+    if peer[2] == socket.PACKET_OUTGOING or packet[9] == 1: continue
+    if packet[28:] == b"end": ends += 1
+    else: sources.add(socket.inet_ntoa(packet[12:16]) + ":" + str(packet[9]))
+print(*sorted(sources))`,
+  );
+  // SYN with FIN, and nothing at all, are never valid. Sent until the sniffer has seen whole rounds.
+  void guest.python(`${frames}
+import time
+target, own = "203.0.113.7", "${spec.address}"
+while True:
+    for packet in (tcp(own, target, 3), tcp(own, target, 0), tcp(own, target, 2), udp(own, target, b"end")):
+        send("${gatewayMacAddress}", "${spec.macAddress}", b"\\x08\\x00", packet)
+    time.sleep(0.1)`);
+  // 6 is TCP: the plain SYN, under the host's address.
+  assert.equal((await seen).trim(), "198.51.100.1:6");
 });
 
 test("the last VPC with NAT takes links, rules and forwarding with it", async () => {

@@ -69,7 +69,15 @@ export function vpcRuleset(ports: readonly Port[], natAddress: string | undefine
             { "ct count": { val: maxNatConnections, inv: true } },
             drop,
           ),
-          ip.rule("forward", isFromPort, match(meta("oifname"), natLinkName), isIpv4, accept),
+          // What tracking finds invalid is not translated: it would leave under an address of the VPC.
+          ip.rule(
+            "forward",
+            isFromPort,
+            match(meta("oifname"), natLinkName),
+            isIpv4,
+            ctState("new", "established", "related"),
+            accept,
+          ),
           ip.baseChain("postrouting", "nat", "postrouting", 100, "accept"),
           ip.rule("postrouting", match(meta("oifname"), natLinkName), { snat: { family: "ip", addr: natAddress } }),
         ]),

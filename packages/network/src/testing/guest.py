@@ -3,7 +3,7 @@
 Usage: test-guest.py VPC_NAMESPACE TAP GUEST_NAMESPACE. Makes eth0 in the guest's namespace, prints "ready", runs until
 its input ends. Each tap is opened the way the VMM opens it, virtio-net header included.
 """
-import ctypes, fcntl, os, select, struct, sys
+import ctypes, errno, fcntl, os, select, struct, sys
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, CLONE_NEWNET = 0x400454CA, 0x2, 0x1000, 0x4000, 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
@@ -26,5 +26,7 @@ while True:
             sys.exit(0)
         try:
             os.write(inside if source == outside else outside, os.read(source, 65536))
-        except OSError:
-            pass  # An interface that is down takes no frames; neither would a NIC.
+        except OSError as error:
+            if error.errno == errno.EBADFD:
+                sys.exit(0)  # One of the taps is gone.
+            # An interface that is down takes no frames; neither would a NIC.

@@ -39,8 +39,8 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /** Runs Python in the guest and returns what it prints. */
-  async python(script: string): Promise<string> {
-    return await this.namespace.run("python3", "-c", script);
+  python(script: string): Promise<string> {
+    return this.namespace.run("python3", "-c", script);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

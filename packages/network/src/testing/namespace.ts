@@ -6,6 +6,8 @@ import { runCommand } from "@isopod/base";
 /** A network namespace of the test's own: a host, a guest, or what is outside. */
 export class TestNamespace implements AsyncDisposable {
   readonly name: string;
+  /** Ends the programs that still run in it. */
+  readonly #end = new AbortController();
 
   private constructor(name: string) {
     this.name = name;
@@ -33,8 +35,13 @@ export class TestNamespace implements AsyncDisposable {
   }
 
   /** Runs a program in the namespace and returns what it prints. */
-  async run(program: string, ...args: readonly string[]): Promise<string> {
-    return (await runCommand("nsenter", [`--net=/run/netns/${this.name}`, program, ...args])).stdout;
+  run(program: string, ...args: readonly string[]): Promise<string> {
+    const { signal } = this.#end;
+    const output = runCommand("nsenter", [`--net=/run/netns/${this.name}`, program, ...args], { signal });
+    const stdout = output.then((done) => done.stdout);
+    // A test that has failed no longer waits for what it started.
+    stdout.catch(() => {});
+    return stdout;
   }
 
   async succeeds(program: string, ...args: readonly string[]): Promise<boolean> {
@@ -59,7 +66,9 @@ print("listening", flush=True)
 while (text := server.recv(64)) != b"end": print(text.decode())`;
     const child = spawn("nsenter", [`--net=/run/netns/${this.name}`, "python3", "-c", script], {
       stdio: ["ignore", "pipe", "inherit"],
+      signal: this.#end.signal,
     });
+    child.on("error", () => {});
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     await lines.next();
     const collect = async (): Promise<readonly string[]> => {
@@ -82,6 +91,7 @@ for attempt in range(3):
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
     await runCommand("ip", ["netns", "del", this.name]);
   }
 }
