@@ -50,7 +50,10 @@ export interface DiskPart {
 export interface Image {
   /** `sha256:…` of the manifest of this platform. */
   readonly digest: string;
-  /** Names that point to it, as `registry/repository:tag` or `registry/repository@sha256:…`, normalised, sorted. */
+  /**
+   * Names that point to it, as `registry/repository:tag` or `registry/repository@sha256:…`, normalised, sorted.
+   * None when its tag has moved on, or an archive gave it none: it then stays until garbage is collected.
+   */
   readonly references: readonly string[];
   readonly config: ImageConfig;
   readonly architecture: string;
@@ -58,6 +61,7 @@ export interface Image {
   readonly sizeBytes: number;
   /** Compressed bytes as the registry counts them. */
   readonly downloadBytes: number;
+  /** When it was built, as its configuration says; 0 when that does not say. */
   readonly createdMs: number;
   /** The disk: its extents in order. Their concatenation is one EROFS file system with 4096-byte blocks. */
   readonly disk: readonly DiskPart[];
@@ -78,7 +82,10 @@ export interface ImageStore extends AsyncDisposable {
    * network; a tag is resolved anew each time.
    */
   pull(reference: string, options?: PullOptions): Promise<Image>;
-  /** Loads an OCI layout (directory or tar) or a `docker save` archive (tar, gzip, zstd); returns every image in it. */
+  /**
+   * Loads an OCI layout (directory or tar) or a `docker save` archive (tar, gzip, zstd); returns every image in it that
+   * is for this host's platform. Names come from the archive; `reference` replaces them when there is one image.
+   */
   load(
     path: string,
     options?: { readonly reference?: string; readonly signal?: AbortSignal },
@@ -87,7 +94,10 @@ export interface ImageStore extends AsyncDisposable {
   get(referenceOrDigest: string): Promise<Image | undefined>;
   /** All images, sorted by first reference. */
   list(): Promise<readonly Image[]>;
-  /** Removes one name, or, given a digest, the image with all its names. Throws `NotFound`, or `InUse` when held. */
+  /**
+   * Removes one name, or, given a digest, the image with all its names; with its last name an image goes too, and its
+   * layers with the next garbage. Throws `NotFound`, or `InUse` when the image would go and is held.
+   */
   remove(referenceOrDigest: string): Promise<void>;
   /**
    * Keeps an image's blobs safe from garbage collection while `holder` (an instance) uses it; survives restarts
@@ -96,6 +106,6 @@ export interface ImageStore extends AsyncDisposable {
   hold(digest: string, holder: string): Promise<void>;
   /** Idempotent; unknown holders are no error. */
   release(holder: string): Promise<void>;
-  /** Deletes blobs no image names and no holder holds. */
+  /** Deletes images without a name and a holder, and blobs no image needs; never what a running pull uses. */
   collectGarbage(): Promise<CollectResult>;
 }

@@ -41,11 +41,10 @@ export interface ImageErrorOptions {
 
 /** The one error of this package. */
 export class ImageError extends IsopodError<ImageErrorCode> {
-  readonly imageStage: ImageStage;
+  declare readonly stage: ImageStage;
 
   constructor(message: string, options: ImageErrorOptions) {
     super(message, { remedy: imageErrorRemedies[options.code], ...options });
-    this.imageStage = options.stage;
   }
 }
 
@@ -78,7 +77,7 @@ export interface PlainImageError {
 export function toPlainError(error: ImageError): PlainImageError {
   return {
     code: error.code,
-    stage: error.imageStage,
+    stage: error.stage,
     message: error.message,
     object: error.object ?? "",
     remedy: error.remedy ?? imageErrorRemedies[error.code],

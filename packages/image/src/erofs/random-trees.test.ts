@@ -45,10 +45,10 @@ class Oracle {
       const target = join(this.#root, item.path);
       if (!(await this.#hasRealParents(item.path))) continue;
       if (item.kind === "whiteout") {
-        await rm(target, { recursive: true, force: true });
+        await this.#remove(item.path);
         specs.push({ path: join(dirname(item.path), `.wh.${item.path.split("/").at(-1)}`) });
       } else if (item.kind === "opaque" && (await kindOf(target)) === "directory") {
-        for (const child of await readdir(target)) await rm(join(target, child), { recursive: true });
+        for (const child of await readdir(target)) await this.#remove(join(item.path, child));
         specs.push({ path: `${item.path}/.wh..wh..opq` });
       }
     }
@@ -121,17 +121,20 @@ class Oracle {
     return { ...common, content };
   }
 
-  async #clear(relative: string): Promise<void> {
+  async #remove(relative: string): Promise<void> {
     await rm(join(this.#root, relative), { recursive: true, force: true });
     for (const known of this.#directoryTimes.keys()) {
       if (known === relative || known.startsWith(`${relative}/`)) this.#directoryTimes.delete(known);
     }
+  }
+
+  async #clear(relative: string): Promise<void> {
+    await this.#remove(relative);
     const parent = join(this.#root, dirname(relative));
     const made = await mkdir(parent, { recursive: true });
     // A set-group-id directory passes the bit on to what is made in it; an image's implied parents have 0755.
-    for (let path = parent; made !== undefined && path.length >= made.length; path = dirname(path)) {
-      await chmod(path, 0o755);
-    }
+    if (made === undefined) return;
+    for (let path = parent; path.length >= made.length; path = dirname(path)) await chmod(path, 0o755);
   }
 }
 

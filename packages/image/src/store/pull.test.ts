@@ -231,3 +231,16 @@ test("a mirror is asked first, and the registry itself when the mirror has nothi
   assert.deepEqual((await store.pull(`${registry.host}/library/x:v1`)).references, [`${registry.host}/library/x:v1`]);
   await store.pull(`${registry.host}/library/only:v1`);
 });
+
+test("however many layers are converted at once, the disk is the same", async () => {
+  await using registry = await startRegistry();
+  await using directory = await temporaryDirectory();
+  await pushImage(registry.host, "x", "v1", buildTestImage([base, bigLayer, zstdTop, plainTop]));
+  const disks: Buffer[] = [];
+  for (const maxParallelLayers of [1, 4]) {
+    await using store = await openStore(join(directory.path, `${maxParallelLayers}`), { maxParallelLayers });
+    const { disk } = await store.pull(`${registry.host}/x:v1`);
+    disks.push(Buffer.concat(await Promise.all(disk.map(async (part) => await readFile(part.path)))));
+  }
+  assert.deepEqual(disks[0], disks[1]);
+});
