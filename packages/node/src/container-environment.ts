@@ -141,7 +141,7 @@ function resourceValue(container: Container, resource: string, divisor: string, 
   const given = match[1] === "limits" ? lists.limits?.[name] : (lists.requests?.[name] ?? lists.limits?.[name]);
   if (name === "cpu") {
     const milli = given === undefined ? sources.size.cpuMilli : quantityToMilli(parseQuantity(given));
-    return String(Math.ceil(milli / quantityToMilli(parseQuantity(divisor))));
+    return String(Math.ceil(milli / quantityToMilli(parseQuantity(divisor === "0" ? "1" : divisor))));
   }
   const bytes = given === undefined ? sources.size.memoryMiB * 1024 * 1024 : quantityToBytes(parseQuantity(given));
   return String(Math.ceil(bytes / quantityToBytes(parseQuantity(divisor === "0" ? "1" : divisor))));

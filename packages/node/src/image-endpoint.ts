@@ -2,7 +2,7 @@ import { createWriteStream } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { describeError, temporaryDirectory } from "@isopod/base";
+import { describeError, systemErrorCode, temporaryDirectory } from "@isopod/base";
 import { type Image, ImageError, type ImageStore } from "@isopod/image";
 
 /** An image as clients see it. */
@@ -15,10 +15,12 @@ function summary(image: Image): object {
  * `GET /images`, `POST /images/pull?reference=`, `POST /images/load?reference=` with the archive as body,
  * `DELETE /images?reference=`, `POST /images/collect`.
  *
- * Pull and load answer with JSON lines: `{progress}` while they work, then `{images}` or `{error}`.
+ * Pull and load answer with JSON lines: `{progress}` while they work, then `{images}` or `{error}`. Archives wait in
+ * `uploadsDirectory` while they are read.
  */
 export async function serveImages(
   images: ImageStore,
+  uploadsDirectory: string,
   parts: readonly string[],
   query: URLSearchParams,
   request: IncomingMessage,
@@ -44,20 +46,42 @@ export async function serveImages(
         const image = await images.pull(reference, { signal, onProgress: (progress) => write({ progress }) });
         write({ images: [summary(image)] });
       });
-    case "POST load": {
-      // The archive's index may come after the blobs it names, so it is kept whole until it is read.
-      await using directory = await temporaryDirectory("isopod-load-");
-      const path = join(directory.path, "archive");
-      await pipeline(request, createWriteStream(path));
+    case "POST load":
       return await lines(response, async (write) => {
-        const loaded = await images.load(path, { signal, ...(reference === "" ? {} : { reference }) });
+        const loaded = await loadUpload(images, uploadsDirectory, request, {
+          signal,
+          ...(reference === "" ? {} : { reference }),
+        });
         write({ images: loaded.map(summary) });
       });
-    }
     default:
       response.writeHead(404, { "content-type": "text/plain" });
       response.end(`no such image request: ${action}`);
   }
+}
+
+/** The archive's index may come after the blobs it names, so it is kept whole until it is read. */
+async function loadUpload(
+  images: ImageStore,
+  uploadsDirectory: string,
+  request: IncomingMessage,
+  options: { readonly reference?: string; readonly signal: AbortSignal },
+): Promise<readonly Image[]> {
+  await using directory = await temporaryDirectory("upload-", uploadsDirectory);
+  const path = join(directory.path, "archive");
+  try {
+    await pipeline(request, createWriteStream(path), { signal: options.signal });
+  } catch (cause) {
+    if (systemErrorCode(cause) !== "ENOSPC") throw cause;
+    const sizeBytes = request.headers["content-length"];
+    throw new ImageError(`no space left for the archive${sizeBytes === undefined ? "" : ` of ${sizeBytes} bytes`}`, {
+      code: "NoSpace",
+      stage: "load",
+      object: uploadsDirectory,
+      cause,
+    });
+  }
+  return await images.load(path, options);
 }
 
 function abortOnClose(response: ServerResponse): AbortSignal {

@@ -4,13 +4,13 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { isNotFound, type Pod } from "@isopod/api";
 import { describeError, type Logger, systemErrorCode } from "@isopod/base";
-import type { ExecSpec } from "@isopod/guest";
+import type { AttachStream, ExecSpec } from "@isopod/guest";
 import type { ImageStore } from "@isopod/image";
 import { WebSocketServer } from "ws";
+import type { ContainerLog } from "./container-log.ts";
 import { bridgeExec } from "./exec-bridge.ts";
 import { serveImages } from "./image-endpoint.ts";
 import { NodeError } from "./node-error.ts";
-import type { PodWorker } from "./pod-worker.ts";
 
 export interface KubeletTls {
   readonly certPem: string;
@@ -19,13 +19,24 @@ export interface KubeletTls {
   readonly clientCaPem: string;
 }
 
+/** What the server asks of a pod on this node; all throw {@link NodeError} for a container that is not there. */
+export interface ServedPod {
+  log(containerName: string, isPrevious: boolean): Promise<ContainerLog>;
+  exec(containerName: string, spec: ExecSpec): Promise<AttachStream>;
+  attach(containerName: string): Promise<AttachStream>;
+  /** Variables of a command that is run in the container: the container's own. */
+  execEnvironment(containerName: string): Promise<readonly string[]>;
+}
+
 export interface KubeletServerOptions {
   readonly host: string;
   readonly port: number;
   readonly tls: KubeletTls;
   readonly logger: Logger;
   readonly images: ImageStore;
-  readonly findWorker: (namespace: string, name: string) => PodWorker | undefined;
+  /** On the data disk: an archive may be larger than a temporary file system. */
+  readonly uploadsDirectory: string;
+  readonly findPod: (namespace: string, name: string) => ServedPod | undefined;
   readonly pods: () => readonly Pod[];
 }
 
@@ -131,15 +142,15 @@ async function handle(
   } else if (parts[0] === "containerLogs" && parts.length === 4) {
     await serveLog(options, parts, url.searchParams, response);
   } else if (parts[0] === "images") {
-    await serveImages(options.images, parts.slice(1), url.searchParams, request, response);
+    await serveImages(options.images, options.uploadsDirectory, parts.slice(1), url.searchParams, request, response);
   } else {
     response.writeHead(404, { "content-type": "text/plain" });
     response.end(`no such path: ${url.pathname}`);
   }
 }
 
-function worker(options: KubeletServerOptions, [, namespace = "", name = ""]: readonly string[]): PodWorker {
-  const found = options.findWorker(namespace, name);
+function podOf(options: KubeletServerOptions, [, namespace = "", name = ""]: readonly string[]): ServedPod {
+  const found = options.findPod(namespace, name);
   if (found !== undefined) return found;
   throw new NodeError(`pod ${namespace}/${name} not found on this node`, {
     code: "Internal",
@@ -161,7 +172,7 @@ async function serveLog(
   query: URLSearchParams,
   response: ServerResponse,
 ): Promise<void> {
-  const log = await worker(options, parts).log(parts[3] ?? "", query.get("previous") === "true");
+  const log = await podOf(options, parts).log(parts[3] ?? "", query.get("previous") === "true");
   const sinceSeconds = number(query, "sinceSeconds");
   const sinceTime = query.get("sinceTime");
   const sinceMs =
@@ -217,7 +228,7 @@ async function upgrade(
   if ((verb !== "exec" && verb !== "attach") || parts.length !== 4) {
     throw new NodeError(`not found: ${url.pathname}`, { code: "Internal" });
   }
-  const pod = worker(options, parts);
+  const pod = podOf(options, parts);
   const query = url.searchParams;
   const is = (name: string): boolean => query.get(name) === "1" || query.get(name) === "true";
   const stream =
@@ -233,7 +244,7 @@ async function upgrade(
 }
 
 async function execSpec(
-  pod: PodWorker,
+  pod: ServedPod,
   container: string,
   args: readonly string[],
   isTerminal: boolean,

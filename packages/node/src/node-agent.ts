@@ -97,7 +97,9 @@ export class NodeAgent {
       tls: kubeletTls,
       logger,
       images,
-      findWorker: (namespace, name) => this.#findWorker(namespace, name),
+      // A directory without a record is cleared away at the next start: so are uploads that a crash cut off.
+      uploadsDirectory: this.#records.directory,
+      findPod: (namespace, name) => this.#findWorker(namespace, name),
       pods: () => [...this.#workers.values()].map((one) => one.worker.pod),
     });
     const registration = new NodeRegistration({

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { temporaryDirectory } from "@isopod/base";
+import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
+
+const record: InstanceRecord = {
+  version: 1,
+  podUID: "uid-1",
+  namespace: "shop",
+  name: "web",
+  userId: 2_000_001,
+  vmCount: 1,
+  containers: [{ name: "main", restartCount: 2, imageDigest: "sha256:1", current: { id: "c0-2", startedMicros: 5 } }],
+  segments: [{ name: "uid-1-0", startMicros: 5, isWritten: true }],
+  stages: { seen: 1 },
+  isReleased: false,
+};
+
+test("records come back as they were saved, and are gone when removed", async () => {
+  await using directory = await temporaryDirectory();
+  const records = new InstanceRecords(join(directory.path, "instances"));
+  assert.deepEqual(await records.load(), []);
+  await records.save(record);
+  await records.save({ ...record, vmCount: 2 });
+  assert.deepEqual(await new InstanceRecords(records.directory).load(), [{ ...record, vmCount: 2 }]);
+  await records.remove(record.podUID);
+  await records.remove(record.podUID);
+  assert.deepEqual(await readdir(records.directory), []);
+});
+
+test("a directory whose record was never written is cleared away", async () => {
+  await using directory = await temporaryDirectory();
+  const records = new InstanceRecords(directory.path);
+  await mkdir(join(directory.path, "uid-2", "logs"), { recursive: true });
+  await writeFile(join(directory.path, "uid-2", "record.json.tmp-1-x"), "{");
+  await records.save(record);
+  assert.deepEqual(
+    (await records.load()).map((one) => one.podUID),
+    ["uid-1"],
+  );
+  assert.deepEqual(await readdir(directory.path), ["uid-1"]);
+});
+
+test("user ids are given once, rest as long as possible, and run out", () => {
+  const ids = new UserIds(100, 3);
+  ids.take(101);
+  assert.equal(ids.allocate(), 100);
+  assert.equal(ids.allocate(), 102);
+  assert.equal(ids.allocate(), undefined);
+  ids.release(100);
+  ids.release(101);
+  // In turn: after 102 comes 100.
+  assert.equal(ids.allocate(), 100);
+  assert.equal(ids.allocate(), 101);
+  assert.equal(ids.allocate(), undefined);
+});
