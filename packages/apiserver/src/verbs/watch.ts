@@ -53,9 +53,13 @@ export async function watch(
   const session = new WatchSession(context, definition, selection, options, lines, stream);
   stream.open();
   const timers = Promise.all([
-    clock.sleep(timeoutMs, signal).then(() => timedOut.abort(), ignoreAbort),
-    session.sendBookmarks(serverOptions.bookmarkIntervalMs ?? defaultBookmarkIntervalMs, signal).catch(ignoreAbort),
-  ]);
+    clock.sleep(timeoutMs, signal),
+    session.sendBookmarks(serverOptions.bookmarkIntervalMs ?? defaultBookmarkIntervalMs, signal),
+    // The time is up, a bookmark could not be sent, or the watch has ended already: it ends in each case.
+  ]).then(
+    () => timedOut.abort(),
+    () => timedOut.abort(),
+  );
   try {
     await session.run(signal);
     if (timedOut.signal.aborted && !context.signal.aborted) await session.bookmark();
@@ -67,10 +71,6 @@ export async function watch(
     await timers;
     stream.end();
   }
-}
-
-function ignoreAbort(error: unknown): void {
-  if (!isAbort(error)) throw error;
 }
 
 function statusOf(context: RequestContext, definition: ResourceDefinition, error: unknown): ApiError["status"] {
@@ -126,6 +126,7 @@ class WatchSession {
     await this.#stream.write([this.#lines.bookmark(this.#revision, false)]);
   }
 
+  /** Until the signal aborts, or at once when the client wants none. */
   async sendBookmarks(intervalMs: number, signal: AbortSignal): Promise<void> {
     if (!this.#options.allowsBookmarks) return;
     for (;;) {

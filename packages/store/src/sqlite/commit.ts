@@ -1,10 +1,9 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isStoreError } from "../errors.ts";
 import { create } from "./create.ts";
 import { remove } from "./delete.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { update } from "./update.ts";
-import type { WriteDone, WriteOperation, WriteOutcome } from "./wire.ts";
+import type { WriteOperation, WriteOutcome } from "./wire.ts";
 
 /**
  * Writes a batch in one transaction and returns when it is durable. A write that loses its compare-and-swap fails
@@ -19,7 +18,7 @@ export function commit(
   const before = log.newestRevision;
   try {
     database.exec("BEGIN IMMEDIATE");
-    const outcomes = operations.map((operation) => outcomeOf(log, operation, values));
+    const outcomes = operations.map((operation) => write(log, operation, values));
     database.exec("COMMIT");
     return outcomes;
   } catch (error) {
@@ -29,16 +28,7 @@ export function commit(
   }
 }
 
-function outcomeOf(log: LogWriter, operation: WriteOperation, values: Uint8Array<ArrayBuffer>): WriteOutcome {
-  try {
-    return write(log, operation, values);
-  } catch (error) {
-    if (isStoreError(error)) return { code: error.code, message: error.message };
-    throw error;
-  }
-}
-
-function write(log: LogWriter, operation: WriteOperation, values: Uint8Array<ArrayBuffer>): WriteDone {
+function write(log: LogWriter, operation: WriteOperation, values: Uint8Array<ArrayBuffer>): WriteOutcome {
   const { key, expectedRevision, offset, length } = operation;
   switch (operation.verb) {
     case "create":

@@ -37,6 +37,7 @@ export async function runCompaction(
       }
     }
   } catch (error) {
-    if (!isAbort(error)) throw error;
+    // The store itself has failed: whoever uses it hears so from each call.
+    if (!isAbort(error)) logger.error({ error: describeError(error) }, "history is no longer compacted");
   }
 }

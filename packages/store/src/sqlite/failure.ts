@@ -1,4 +1,3 @@
-import { StoreError } from "../errors.ts";
 import type { WriteFailed } from "./wire.ts";
 
 // https://www.sqlite.org/rescode.html: primary codes are the low byte, extended ones say more above it.
@@ -12,7 +11,6 @@ function sqliteCode(error: unknown): number | undefined {
 
 /** The one place where errors of SQLite become ours. */
 export function failureOf(error: unknown, path: string): WriteFailed {
-  if (error instanceof StoreError) return { code: error.code, message: error.message };
   const code = sqliteCode(error);
   const text = error instanceof Error ? error.message : String(error);
   // SQLite tells ENOSPC as FULL when it sees it in write(2); a short write to the WAL comes out as IOERR_WRITE.
@@ -21,14 +19,4 @@ export function failureOf(error: unknown, path: string): WriteFailed {
   }
   const what = code !== undefined && (code & 0xff) === sqliteIoError ? "input/output error on" : "cannot use";
   return { code: "Failed", message: `${what} the store ${path}: ${text}` };
-}
-
-export function storeErrorOf(failure: WriteFailed, object: string): StoreError {
-  return new StoreError(failure.message, {
-    code: failure.code,
-    object,
-    ...(failure.code === "NoSpace"
-      ? { remedy: "Free space on the file system of the data directory; nothing acknowledged is lost." }
-      : {}),
-  });
 }

@@ -1,5 +1,4 @@
 import type { DatabaseSync } from "node:sqlite";
-import { StoreError } from "../errors.ts";
 
 const schemaVersion = 1;
 
@@ -24,15 +23,13 @@ PRAGMA user_version = ${schemaVersion};
 `;
 
 /** Makes the tables in a new file; refuses a file of another version. */
-export function ensureSchema(database: DatabaseSync, path: string): void {
+export function ensureSchema(database: DatabaseSync): void {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
   if (version === schemaVersion) return;
   if (version !== 0) {
-    throw new StoreError(`the store ${path} has schema version ${version}; this Isopod knows ${schemaVersion}`, {
-      code: "Failed",
-      object: path,
-      remedy: "Start the version of Isopod that wrote it, or use another data directory.",
-    });
+    throw new Error(
+      `its schema version is ${version}, and this Isopod knows ${schemaVersion}; start the Isopod that wrote it, or use another data directory`,
+    );
   }
   database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
 }

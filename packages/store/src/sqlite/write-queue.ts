@@ -1,7 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { StoreError } from "../errors.ts";
-import { storeErrorOf } from "./failure.ts";
-import type { WorkerOptions, WorkerReply, WorkerRequest, WriteDone, WriteOperation } from "./wire.ts";
+import type { WorkerOptions, WorkerReply, WorkerRequest, WriteDone, WriteFailed, WriteOperation } from "./wire.ts";
 
 /** A batch is bounded so that one commit never grows to seconds. */
 const maxBatchOperations = 1000;
@@ -45,6 +44,8 @@ export class WriteQueue {
     this.#worker = new Worker(new URL("./write-thread.ts", import.meta.url), {
       workerData: options,
       name: "isopod-store",
+      // A batch and its statements are all it ever holds.
+      resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 },
     });
     this.#worker.on("message", (message: WorkerReply) => this.#receive(message));
     this.#worker.on("error", (cause) => this.#end("Failed", "the store's writing thread failed", cause));
@@ -192,4 +193,14 @@ export class WriteQueue {
     this.#compaction = undefined;
     this.#closed.resolve();
   }
+}
+
+function storeErrorOf(failure: WriteFailed, object: string): StoreError {
+  return new StoreError(failure.message, {
+    code: failure.code,
+    object,
+    ...(failure.code === "NoSpace"
+      ? { remedy: "Free space on the file system of the data directory; nothing acknowledged is lost." }
+      : {}),
+  });
 }

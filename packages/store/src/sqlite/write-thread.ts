@@ -1,4 +1,7 @@
-/** The body of the store's worker thread: it alone writes. See wire.ts for why. */
+/**
+ * The body of the store's worker thread: it alone writes. See wire.ts for why.
+ * What it imports is loaded a second time for this thread: nothing of other packages, so that it stays small.
+ */
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { commit } from "./commit.ts";
@@ -24,7 +27,7 @@ function open(): DatabaseSync {
     const pageSizeBytes = Number(database.prepare("PRAGMA page_size").get()?.["page_size"] ?? 4096);
     database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(options.maxSizeBytes / pageSizeBytes))}`);
   }
-  ensureSchema(database, options.path);
+  ensureSchema(database);
   return database;
 }
 
