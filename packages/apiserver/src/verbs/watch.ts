@@ -52,14 +52,11 @@ export async function watch(
   );
   const session = new WatchSession(context, definition, selection, options, lines, stream);
   stream.open();
+  // Each ends when the watch does; a bookmark that cannot be sent ends the watch.
   const timers = Promise.all([
-    clock.sleep(timeoutMs, signal),
+    clock.sleep(timeoutMs, signal).then(() => timedOut.abort()),
     session.sendBookmarks(serverOptions.bookmarkIntervalMs ?? defaultBookmarkIntervalMs, signal),
-    // The time is up, a bookmark could not be sent, or the watch has ended already: it ends in each case.
-  ]).then(
-    () => timedOut.abort(),
-    () => timedOut.abort(),
-  );
+  ]).catch(() => timedOut.abort());
   try {
     await session.run(signal);
     if (timedOut.signal.aborted && !context.signal.aborted) await session.bookmark();
