@@ -3,6 +3,7 @@ import {
   type ContainerStarted,
   type ContainerState,
   type ExitStatus,
+  type GuestConfigured,
   type GuestStats,
   type OutputMark,
 } from "./contract.ts";
@@ -72,15 +73,23 @@ export function readInfo(value: unknown): AgentInfo {
   };
 }
 
-export function readStarted(value: unknown): ContainerStarted {
-  const object = readObject(value, "the started container");
+function readStages(object: Json): Readonly<Record<string, number>> {
   const stages = readObject(object["stageMicros"], "stageMicros");
   const names = Object.keys(stages);
   if (names.length > 32) throw bad("there are too many stages");
+  return Object.fromEntries(names.map((name) => [name, readNumber(stages, name)]));
+}
+
+export function readConfigured(value: unknown): GuestConfigured {
+  return { stageMicros: readStages(readObject(value, "the answer to configure")) };
+}
+
+export function readStarted(value: unknown): ContainerStarted {
+  const object = readObject(value, "the started container");
   return {
     id: readText(object, "id"),
     startedMicros: readNumber(object, "startedMicros"),
-    stageMicros: Object.fromEntries(names.map((name) => [name, readNumber(stages, name)])),
+    stageMicros: readStages(object),
   };
 }
 

@@ -8,7 +8,7 @@
  * | request | body | answer |
  * |---|---|---|
  * | `GET /v1/info` | | {@link AgentInfo} |
- * | `POST /v1/configure` | {@link GuestConfiguration} | `{}`; once per VM, before the first container |
+ * | `POST /v1/configure` | {@link GuestConfiguration} | {@link GuestConfigured}; once per VM, before the first container |
  * | `POST /v1/containers` | {@link ContainerSpec} | {@link ContainerStarted} |
  * | `GET /v1/containers` | | {@link ContainerState}[] |
  * | `GET /v1/containers/ID/wait` | | {@link ContainerState}, answered when it has ended |
@@ -80,6 +80,11 @@ export interface GuestConfiguration {
   readonly limits: ResourceLimits;
 }
 
+export interface GuestConfigured {
+  /** Microseconds each step took inside the guest: entropy, network, files, scratch, cgroup. */
+  readonly stageMicros: Readonly<Record<string, number>>;
+}
+
 export interface ResourceLimits {
   readonly memoryBytes?: number;
   /** 1000 = one CPU. */
@@ -146,7 +151,10 @@ export interface ContainerStarted {
   readonly id: string;
   /** Wall time at which `execve` of the container's program succeeded. */
   readonly startedMicros: number;
-  /** Microseconds each step took inside the guest, for the start-time table: disks, overlay, namespaces, exec. */
+  /**
+   * Microseconds each step took inside the guest, for the start-time table: disks, prepare,
+   * fork, overlay, mounts, identity, exec.
+   */
   readonly stageMicros: Readonly<Record<string, number>>;
 }
 

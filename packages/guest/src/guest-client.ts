@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Logger } from "@isopod/base";
 import {
   parseJson,
+  readConfigured,
   readInfo,
   readNothing,
   readObject,
@@ -21,6 +22,7 @@ import {
   type ExecSpec,
   frameTypes,
   type GuestConfiguration,
+  type GuestConfigured,
   type GuestStats,
   type GuestVolume,
 } from "./contract.ts";
@@ -74,8 +76,8 @@ export class GuestClient implements AsyncDisposable {
   }
 
   /** Once per VM, before the first container. */
-  async configure(configuration: GuestConfiguration, options: CallOptions = {}): Promise<void> {
-    readNothing(await this.#call("POST", "/v1/configure", configuration, options));
+  async configure(configuration: GuestConfiguration, options: CallOptions = {}): Promise<GuestConfigured> {
+    return readConfigured(await this.#call("POST", "/v1/configure", configuration, options));
   }
 
   /** Resolves when the container's program has been executed; the container then goes on without this session. */

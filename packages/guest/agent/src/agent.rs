@@ -3,11 +3,11 @@
 use crate::boot;
 use crate::cgroup;
 use crate::container::Container;
-use crate::device_filter;
-use crate::disks::{self, Images};
+use crate::disks::Disks;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::network;
-use crate::spec::{Configuration, ContainerStats, Info, Limits, State, Stats};
+use crate::spec::{Configuration, Configured, ContainerStats, Info, Limits, State, Stats};
+use crate::stages::Stages;
 use crate::sys;
 use crate::volumes::Volumes;
 use base64::Engine;
@@ -23,7 +23,7 @@ const MAX_ENTROPY_BYTES: usize = 4096;
 pub struct Agent {
     pub started_micros: u64,
     pub ready_micros: u64,
-    pub images: RefCell<Images>,
+    pub disks: RefCell<Disks>,
     pub volumes: RefCell<Volumes>,
     /// None while one of that name is starting.
     pub containers: RefCell<BTreeMap<String, Option<Rc<Container>>>>,
@@ -37,7 +37,7 @@ impl Agent {
         Agent {
             started_micros,
             ready_micros,
-            images: RefCell::default(),
+            disks: RefCell::default(),
             volumes: RefCell::default(),
             containers: RefCell::default(),
             limits: RefCell::default(),
@@ -68,11 +68,13 @@ impl Agent {
     }
 
     /// Makes a booted VM this instance. A failure is final: the VM is then thrown away.
-    pub fn configure(&self, configuration: &Configuration) -> Outcome<()> {
+    pub fn configure(&self, configuration: &Configuration) -> Outcome<Configured> {
         if self.is_configuring.replace(true) {
             return Err(Failure::new(Code::AlreadyExists, "the VM is configured already"));
         }
+        let mut stages = Stages::new();
         seed(&configuration.entropy)?;
+        stages.done("entropy");
         sys::set_wall_clock(configuration.epoch_micros).step(Code::Internal, "set the clock")?;
         check_hostname(&configuration.hostname)?;
         sys::set_hostname(&configuration.hostname).step(Code::Internal, "set the host name")?;
@@ -80,6 +82,7 @@ impl Agent {
             Some(network) => network::configure(network)?,
             None => network::configure_loopback()?,
         }
+        stages.done("network");
         for (name, text) in [
             ("resolv.conf", &configuration.resolv_conf),
             ("hosts", &configuration.hosts),
@@ -87,11 +90,13 @@ impl Agent {
         ] {
             std::fs::write(format!("{}/{name}", boot::FILES), text).step(Code::Internal, &format!("write {name}"))?;
         }
-        disks::mount_scratch(&configuration.scratch.disk_serial)?;
+        stages.done("files");
+        self.disks.borrow_mut().mount_scratch(&configuration.scratch.disk_serial)?;
+        stages.done("scratch");
         cgroup::limit_pod(&configuration.limits)?;
-        device_filter::attach(cgroup::open_pod()?.as_raw_fd())?;
         *self.limits.borrow_mut() = Some(configuration.limits.clone());
-        Ok(())
+        stages.done("cgroup");
+        Ok(Configured { stage_micros: stages.into_micros() })
     }
 
     /// The pod's CPU quota begins with its first program, so that it does not slow the start.

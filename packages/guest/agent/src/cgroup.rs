@@ -42,10 +42,6 @@ pub fn limit_pod_cpu(limits: &Limits) -> Outcome<()> {
     limit_cpu(POD_CGROUP, limits)
 }
 
-pub fn open_pod() -> Outcome<OwnedFd> {
-    open_directory(POD_CGROUP)
-}
-
 fn open_directory(path: &str) -> Outcome<OwnedFd> {
     let path = sys::c_string(path).step(Code::Internal, "path")?;
     sys::open(&path, libc::O_DIRECTORY | libc::O_RDONLY, 0).step(Code::Internal, "open a cgroup")

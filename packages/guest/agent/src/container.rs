@@ -13,12 +13,12 @@ use crate::rlimits;
 use crate::rootfs::{self, Bind, Root};
 use crate::seccomp;
 use crate::spec::{ContainerSpec, ExitStatus, Seccomp, Started, State};
+use crate::stages::Stages;
 use crate::sys::{self, Cloned};
 use crate::trash;
 use crate::volumes::check_name;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -137,14 +137,14 @@ pub fn make_stdio(terminals: &OwnedFd, is_terminal: bool, has_stdin: bool) -> Ou
 }
 
 fn writable_directory(id: &str) -> String {
-    format!("{}/containers/{id}", boot::SCRATCH)
+    format!("{}/c-{id}", boot::POD)
 }
 
 /// Pod files first, then the volumes, outer ones before those inside them.
 fn binds(agent: &Agent, spec: &ContainerSpec, termination_file: Option<&str>) -> Outcome<Vec<Bind>> {
     let mut binds = Vec::new();
     let is_mounted = |path: &str| spec.mounts.iter().any(|mount| mount.path == path);
-    for name in ["resolv.conf", "hosts", "hostname"] {
+    for name in boot::POD_FILES {
         let target = format!("/etc/{name}");
         if !is_mounted(&target) {
             let source = format!("{}/{name}", boot::FILES);
@@ -209,12 +209,12 @@ pub async fn start(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<Started> {
 }
 
 async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<Container>, Started)> {
-    let began = sys::monotonic_micros();
+    let mut stages = Stages::new();
     let capabilities = Capabilities::from_names(&spec.capabilities)?;
     let termination_file = make_termination_file(&spec)?;
     let binds = binds(agent, &spec, termination_file.as_deref())?;
-    let image = agent.images.borrow_mut().mount(&spec.image_disk_serial)?;
-    let mounted = sys::monotonic_micros();
+    let image = agent.disks.borrow_mut().mount_image(&spec.image_disk_serial)?;
+    stages.done("disks");
     let writable = writable_directory(&spec.id);
     std::fs::create_dir(&writable).step(Code::MountFailed, "make the writable layer")?;
     let cgroup = cgroup::create(&spec.id, &spec.limits)?;
@@ -238,11 +238,13 @@ async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<C
         rlimits: rlimits::numbered(&spec.rlimits)?,
     };
     let root = Root { image, writable, is_read_only: spec.is_root_read_only, binds, terminals, console };
-    let prepared = sys::monotonic_micros();
+    stages.done("prepare");
     let launched = program::launch(&cgroup, Place::New(&root), &program, stdio).await?;
     agent.limit_pod_cpu()?;
     cgroup::limit_container_cpu(&spec.id, &spec.limits)?;
-    let stage_micros = stages(&[began, mounted, prepared], &launched.times);
+    for (name, micros) in ["fork", "overlay", "mounts", "identity", "exec"].into_iter().zip(&launched.times) {
+        stages.done_at(name, *micros);
+    }
     let container = Rc::new(Container {
         id: spec.id.clone(),
         program,
@@ -264,15 +266,10 @@ async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<C
         tokio::task::spawn_local(pump(container.clone(), kind, descriptor));
     }
     tokio::task::spawn_local(await_end(container.clone()));
-    Ok((container, Started { id: spec.id, started_micros: launched.started_epoch_micros, stage_micros }))
-}
-
-/// Times of the parent, then of the launch: before the fork, in the child, root mounted, file system done, at exec, seen.
-fn stages(own: &[u64], launch: &[u64]) -> BTreeMap<&'static str, u64> {
-    const NAMES: [&str; 8] = ["disks", "prepare", "clone", "fork", "overlay", "mounts", "identity", "exec"];
-    let all: Vec<u64> = own.iter().chain(launch).copied().collect();
-    let steps = all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-    NAMES.into_iter().zip(steps).filter(|(name, _)| *name != "clone").collect()
+    Ok((
+        container,
+        Started { id: spec.id, started_micros: launched.started_epoch_micros, stage_micros: stages.into_micros() },
+    ))
 }
 
 /// Moves output from a pipe to the ring while there is room.
@@ -355,20 +352,19 @@ async fn remove_traces(id: &str) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let _ = std::fs::remove_file(format!("{}/termination-{id}", boot::FILES));
-    // A move needs no room, which there may be none of.
-    let trash = format!("{}/trash/{id}", boot::SCRATCH);
-    if std::fs::rename(writable_directory(id), &trash).is_ok() {
-        empty_in_background(&trash).await;
+    let writable = writable_directory(id);
+    if std::fs::exists(&writable).is_ok_and(|exists| exists) {
+        empty_in_background(&writable).await;
         // Fails when something in it could not be removed; it ends with the VM.
-        let _ = std::fs::remove_dir(&trash);
+        let _ = std::fs::remove_dir(&writable);
     }
 }
 
 /// A tenant may have made a million files: a fork removes them while the agent goes on.
-async fn empty_in_background(trash: &str) {
+async fn empty_in_background(directory: &str) {
     let root = sys::open(c"/cgroup", libc::O_DIRECTORY, 0).and_then(|cgroup| sys::clone_into(cgroup.as_raw_fd(), 0));
     match root {
-        Ok(Cloned::Child) => sys::exit_now(i32::from(trash::empty(Path::new(trash)).is_err())),
+        Ok(Cloned::Child) => sys::exit_now(i32::from(trash::empty(Path::new(directory)).is_err())),
         Ok(Cloned::Parent { pidfd }) => drop(program::wait(&pidfd).await),
         Err(_) => {}
     }

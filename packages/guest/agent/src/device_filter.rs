@@ -3,8 +3,8 @@
 //! A node may be made of any device (CAP_MKNOD decides); opening is for the list below. Without this a container with
 //! CAP_MKNOD could make a node of the scratch disk and read what other containers write.
 
-use crate::failure::{Code, Outcome, Step};
 use crate::sys;
+use std::io::Result;
 use std::os::fd::RawFd;
 
 const CHARACTER: i32 = 2;
@@ -68,8 +68,8 @@ fn program() -> Vec<u64> {
     code
 }
 
-pub fn attach(cgroup: RawFd) -> Outcome<()> {
-    sys::attach_device_filter(cgroup, &program()).step(Code::Internal, "attach the device filter")
+pub fn attach(cgroup: RawFd) -> Result<()> {
+    sys::attach_device_filter(cgroup, &program())
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::sys;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// A serial is part of a path of ours.
 fn check_serial(serial: &str) -> Outcome<()> {
@@ -16,21 +18,13 @@ fn check_serial(serial: &str) -> Outcome<()> {
     if is_good { Ok(()) } else { Err(Failure::bad(format!("{serial:?} is not a disk serial number"))) }
 }
 
-/// The device node of the disk with this serial number.
-fn find(serial: &str) -> Outcome<CString> {
-    let entries = std::fs::read_dir("/sys/block").step(Code::Internal, "list disks")?;
-    for entry in entries.flatten() {
-        let virtio = std::fs::read(entry.path().join("serial")).ok();
-        // Unit serial number page: four bytes of header, then the text.
-        let scsi =
-            || std::fs::read(entry.path().join("device/vpd_pg80")).ok().map(|page| page[page.len().min(4)..].to_vec());
-        let Some(found) = virtio.or_else(scsi) else { continue };
-        if String::from_utf8_lossy(&found).trim_matches(|c: char| c.is_whitespace() || c == '\0') == serial {
-            let path = format!("/dev/{}", entry.file_name().to_string_lossy());
-            return sys::c_string(&path).step(Code::Internal, "disk path");
-        }
-    }
-    Err(Failure::new(Code::DiskNotFound, format!("the VM has no disk with serial number {serial}")))
+fn read_serial(block: &Path) -> Option<String> {
+    // Each read of a virtio disk's serial is a request to the host.
+    let text = std::fs::read(block.join("serial")).ok().or_else(|| {
+        // SCSI's unit serial number page: four bytes of header, then the text.
+        std::fs::read(block.join("device/vpd_pg80")).ok().map(|page| page[page.len().min(4)..].to_vec())
+    })?;
+    Some(String::from_utf8_lossy(&text).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
 /// Drops what the kernel cached of the placeholder that was behind the slot before the fork.
@@ -39,39 +33,63 @@ fn forget_cached(device: &CString, flags: libc::c_int) -> Outcome<()> {
     sys::flush_disk(disk.as_raw_fd()).step(Code::MountFailed, "drop cached blocks of the disk")
 }
 
-pub fn mount_scratch(serial: &str) -> Outcome<()> {
-    check_serial(serial)?;
-    let device = find(serial)?;
-    forget_cached(&device, libc::O_RDWR)?;
-    let path = sys::c_string(boot::SCRATCH).step(Code::Internal, "path")?;
-    let flags = libc::MS_NOATIME | libc::MS_NODEV;
-    sys::mount(&device, &path, c"ext4", flags, c"")
-        .step(Code::MountFailed, &format!("mount scratch disk {serial} as ext4"))?;
-    for name in ["containers", "volumes", "trash"] {
-        std::fs::create_dir_all(format!("{}/{name}", boot::SCRATCH))
-            .step(Code::MountFailed, "prepare the scratch disk")?;
-    }
-    Ok(())
-}
-
-/// Image disks that are mounted; each stays so while the VM lives.
 #[derive(Default)]
-pub struct Images {
+pub struct Disks {
+    /// Device nodes by serial number, as far as they were looked at.
+    devices: BTreeMap<String, CString>,
+    /// Image disks that are mounted; each stays so while the VM lives.
     mounted: BTreeSet<String>,
 }
 
-impl Images {
-    /// The directory with the image's file system.
-    pub fn mount(&mut self, serial: &str) -> Outcome<String> {
+impl Disks {
+    /// The device node of the disk with this serial number.
+    fn find(&mut self, serial: &str) -> Outcome<CString> {
         check_serial(serial)?;
+        if !self.devices.contains_key(serial) {
+            self.scan()?;
+        }
+        let found = self.devices.get(serial).cloned();
+        found.ok_or_else(|| Failure::new(Code::DiskNotFound, format!("the VM has no disk with serial number {serial}")))
+    }
+
+    fn scan(&mut self) -> Outcome<()> {
+        let entries = std::fs::read_dir("/sys/block").step(Code::Internal, "list disks")?;
+        for entry in entries.flatten() {
+            let path = format!("/dev/{}", entry.file_name().to_string_lossy());
+            let device = sys::c_string(&path).step(Code::Internal, "disk path")?;
+            if !self.devices.values().any(|known| *known == device)
+                && let Some(serial) = read_serial(&entry.path())
+            {
+                self.devices.insert(serial, device);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn mount_scratch(&mut self, serial: &str) -> Outcome<()> {
+        let device = self.find(serial)?;
+        forget_cached(&device, libc::O_RDWR)?;
+        let path = sys::c_string(boot::SCRATCH).step(Code::Internal, "path")?;
+        sys::mount(&device, &path, c"ext4", libc::MS_NOATIME | libc::MS_NODEV, c"")
+            .step(Code::MountFailed, &format!("mount scratch disk {serial} as ext4"))?;
+        match std::fs::create_dir(boot::POD) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(error).step(Code::MountFailed, "prepare the scratch disk")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory with the image's file system.
+    pub fn mount_image(&mut self, serial: &str) -> Outcome<String> {
         let directory = format!("{}/{serial}", boot::DISKS);
         if self.mounted.contains(serial) {
             return Ok(directory);
         }
-        let device = find(serial)?;
+        let device = self.find(serial)?;
         forget_cached(&device, libc::O_RDONLY)?;
         match std::fs::create_dir(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(error).step(Code::Internal, "make mount point");
             }
             _ => {}

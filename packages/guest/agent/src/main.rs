@@ -25,6 +25,7 @@ mod seccomp;
 mod server;
 mod signals;
 mod spec;
+mod stages;
 mod streams;
 mod sys;
 mod trash;

@@ -54,7 +54,8 @@ pub struct Stdio {
 pub struct Launched {
     pub pidfd: OwnedFd,
     pub started_epoch_micros: u64,
-    /// Monotonic times: forked, image mounted, file system complete, about to exec, exec seen.
+    /// Monotonic times: in the child, image mounted (a new container only), file system complete, about to exec,
+    /// exec seen.
     pub times: Vec<u64>,
 }
 
@@ -64,7 +65,6 @@ const FAILURE: u8 = b'E';
 /// Starts `program` in the cgroup open as `cgroup`. An error leaves no process behind.
 pub async fn launch(cgroup: &OwnedFd, place: Place<'_>, program: &Program, stdio: Stdio) -> Outcome<Launched> {
     let report = sys::pipe().step(Code::Internal, "make a pipe")?;
-    let before = sys::monotonic_micros();
     match fork(cgroup, &place).map_err(|error| fork_failure(&error, &place))? {
         Cloned::Child => {
             let failure = match become_program(&place, program, &stdio, &report.write) {
@@ -89,7 +89,6 @@ pub async fn launch(cgroup: &OwnedFd, place: Place<'_>, program: &Program, stdio
             };
             match outcome {
                 Ok(mut times) => {
-                    times.insert(0, before);
                     times.push(seen);
                     Ok(Launched { pidfd, started_epoch_micros, times })
                 }

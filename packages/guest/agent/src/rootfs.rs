@@ -112,7 +112,8 @@ impl Root {
         }
         // Volatile: the writable layer never outlives the container, so it is never synced to disk.
         let Root { image, writable, .. } = self;
-        let options = format!("lowerdir={image},upperdir={writable}/upper,workdir={writable}/work,volatile");
+        let lower = boot::MOUNT_POINTS;
+        let options = format!("lowerdir={image}:{lower},upperdir={writable}/upper,workdir={writable}/work,volatile");
         mount(c"overlay", boot::ROOT, 0, &path(&options)?)
     }
 

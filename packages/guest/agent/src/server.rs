@@ -103,8 +103,8 @@ async fn route(
     match (method.as_str(), path) {
         ("GET", ["v1", "info"]) => reply(respond, &agent.info()),
         ("POST", ["v1", "configure"]) => {
-            agent.configure(&json(body, MAX_SPEC_BYTES).await?)?;
-            reply_empty(respond)
+            let configuration = json(body, MAX_SPEC_BYTES).await?;
+            reply(respond, &agent.configure(&configuration)?)
         }
         ("POST", ["v1", "containers"]) => {
             let spec: spec::ContainerSpec = json(body, MAX_SPEC_BYTES).await?;

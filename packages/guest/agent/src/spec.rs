@@ -156,6 +156,12 @@ pub struct Info {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+pub struct Configured {
+    pub stage_micros: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Started {
     pub id: String,
     pub started_micros: u64,

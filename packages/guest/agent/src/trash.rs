@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Result;
 use std::path::Path;
 
-/// Removes everything in `trash`. On a full disk even a move may fail: what can be removed then makes room for the rest.
+/// Removes everything in `trash`, which nobody uses any more. On a full disk even a move may fail: what can be removed then makes room for the rest.
 /// Gives up when a whole pass removes nothing.
 pub fn empty(trash: &Path) -> Result<()> {
     let mut flat = Flat { trash, next: 0, has_progress: true };

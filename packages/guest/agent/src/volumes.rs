@@ -76,9 +76,10 @@ impl Volumes {
     }
 
     fn make_empty(&mut self, name: &str, medium: Medium, size_limit_bytes: Option<u64>) -> Outcome<()> {
-        let parent =
-            if medium == Medium::Disk { format!("{}/volumes", boot::SCRATCH) } else { boot::VOLUMES.to_owned() };
-        let path = format!("{parent}/{name}");
+        let path = match medium {
+            Medium::Disk => format!("{}/v-{name}", boot::POD),
+            Medium::Memory => format!("{}/{name}", boot::VOLUMES),
+        };
         fs::create_dir(&path).step(Code::MountFailed, &format!("make volume {name}"))?;
         if medium == Medium::Memory {
             let options = size_limit_bytes.map_or_else(String::new, |bytes| format!(",size={bytes}"));

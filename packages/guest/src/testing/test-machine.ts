@@ -38,38 +38,27 @@ export class TestMachine implements AsyncDisposable {
     await makeScratchDisk(file("scratch.ext4"), options.scratchMiB ?? 64);
     const errors = await open(file("qemu.err"), "w");
     const disk = (id: string, name: string, extra: string): readonly string[] => [
-      ...["-drive", `file=${file(name)},if=none,id=${id},format=raw${extra}`],
-      ...["-device", `virtio-blk-device,drive=${id},serial=${id}`],
+      "-drive",
+      `file=${file(name)},if=none,id=${id},format=raw${extra}`,
+      "-device",
+      `virtio-blk-device,drive=${id},serial=${id}`,
     ];
     const child = spawn(
       "qemu-system-x86_64",
       [
-        ...["-M", "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on"],
-        ...[
-          "-accel",
-          "tcg",
-          "-cpu",
-          "max,family=23,model=49",
-          "-m",
-          String(options.memoryMiB ?? 256),
-          "-smp",
-          String(options.vcpus ?? 1),
-        ],
-        ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-        ...["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
-        ...[
-          "-kernel",
-          artifacts.kernelPath,
-          "-initrd",
-          options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath,
-        ],
-        ...["-append", kernelCommandLine("tcg")],
-        ...["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
-        ...["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
-        ...["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
-        ...disk("image", "image.erofs", ",readonly=on"),
-        ...disk("scratch", "scratch.ext4", ""),
-      ],
+        ["-M", "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on"],
+        ["-accel", "tcg", "-cpu", "max,family=23,model=49"],
+        ["-m", String(options.memoryMiB ?? 256), "-smp", String(options.vcpus ?? 1)],
+        ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+        ["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
+        ["-kernel", artifacts.kernelPath, "-append", kernelCommandLine("tcg")],
+        ["-initrd", options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath],
+        ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
+        ["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
+        ["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
+        disk("image", "image.erofs", ",readonly=on"),
+        disk("scratch", "scratch.ext4", ""),
+      ].flat(),
       { stdio: ["ignore", "ignore", errors.fd] },
     );
     await errors.close();
@@ -119,10 +108,10 @@ export const testConfiguration: GuestConfiguration = {
 };
 
 /** Docker's default capabilities. */
-const capabilities = [
-  ...["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"],
-  ...["NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"],
-];
+const capabilities = (
+  "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP " +
+  "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
+).split(" ");
 
 let nextId = 0;
 
