@@ -103,19 +103,21 @@ async function measure(
       HostConfig: { NanoCpus: limits.cpu * 1e9, Memory: limits.memoryMiB * 1024 * 1024 },
     }),
   ) as { Id: string };
-  const first = new Promise<number>((resolve, reject) => {
+  // Attached before it starts: what it writes must not be missed.
+  const first = Promise.withResolvers<number>();
+  await new Promise<void>((attached, reject) => {
     const path = `/containers/${created.Id}/attach?stream=1&stdout=1&stderr=1`;
     const sent = request({ socketPath, method: "POST", path, headers: { Connection: "Upgrade", Upgrade: "tcp" } });
-    sent.on("upgrade", (_answer, socket, head) => {
-      if (head.length > 0) resolve(performance.now() - began);
-      socket.once("data", () => resolve(performance.now() - began));
-      socket.resume();
+    sent.on("upgrade", (_answer, socket) => {
+      socket.once("data", () => first.resolve(performance.now() - began));
+      socket.once("close", () => first.reject(new Error(`${created.Id} wrote nothing`)));
+      attached();
     });
     sent.on("error", reject);
     sent.end();
   });
   await call("POST", `/containers/${created.Id}/start`);
-  const elapsedMs = await first;
+  const elapsedMs = await first.promise;
   await call("POST", `/containers/${created.Id}/wait`);
   await call("DELETE", `/containers/${created.Id}?force=true`);
   return elapsedMs;
