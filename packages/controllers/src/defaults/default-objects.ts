@@ -1,5 +1,5 @@
 import { defaultVpcName, isAlreadyExists, isopodApiVersion, type PriceList, resources, type VPC } from "@isopod/api";
-import { retry } from "@isopod/base";
+import { describeError, retry } from "@isopod/base";
 import type { Controller, ControllerOptions } from "../controller.ts";
 
 const vpc: VPC = {
@@ -27,16 +27,23 @@ export class DefaultObjects implements Controller {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { client, clock } = this.#options;
+    const { client, clock, logger } = this.#options;
     const ensure = async (create: Promise<unknown>): Promise<void> => {
       await create.catch((error: unknown) => {
         if (!isAlreadyExists(error)) throw error;
       });
     };
     await retry(
-      async () => {
-        await ensure(client.create(resources.vpcs, vpc, { signal }));
-        await ensure(client.create(resources.pricelists, prices, { signal }));
+      async (attempt) => {
+        try {
+          await ensure(client.create(resources.vpcs, vpc, { signal }));
+          await ensure(client.create(resources.pricelists, prices, { signal }));
+        } catch (error) {
+          if (attempt >= 3 && !signal.aborted) {
+            logger.warn({ reason: describeError(error) }, "default objects cannot be made; trying again");
+          }
+          throw error;
+        }
       },
       { clock, signal, initialMs: 100, maxMs: 5000 },
     ).catch((error: unknown) => {

@@ -1,6 +1,7 @@
-import { isNotFound, resources } from "@isopod/api";
+import { resources } from "@isopod/api";
 import { describeError } from "@isopod/base";
 import type { Controller, ControllerOptions } from "../controller.ts";
+import { ignoreNotFound } from "../ignore-not-found.ts";
 
 /** As kube-apiserver's `--event-ttl`. */
 const ttlMs = 3_600_000;
@@ -33,13 +34,10 @@ export class EventExpiry implements Controller {
     const before = clock.nowMs() - ttlMs;
     const { items } = await client.list(resources.events, { signal });
     for (const event of items) {
-      const last = event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp;
-      if (last === undefined || last === null || Date.parse(last) >= before) continue;
-      await client
-        .delete(resources.events, event.metadata.namespace, event.metadata.name, { signal })
-        .catch((error: unknown) => {
-          if (!isNotFound(error)) throw error;
-        });
+      const last =
+        event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp;
+      if (last === undefined || last === null || !(Date.parse(last) < before)) continue;
+      await ignoreNotFound(client.delete(resources.events, event.metadata.namespace, event.metadata.name, { signal }));
     }
   }
 }

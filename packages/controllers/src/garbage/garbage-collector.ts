@@ -7,8 +7,9 @@ import {
   type ResourceDefinition,
   resourceDefinitions,
 } from "@isopod/api";
-import { Informer, keyOf, WorkQueue } from "@isopod/client";
+import { Informer, WorkQueue } from "@isopod/client";
 import type { Controller, ControllerOptions } from "../controller.ts";
+import { ignoreNotFound } from "../ignore-not-found.ts";
 
 const foreground = "foregroundDeletion";
 const orphan = "orphan";
@@ -16,6 +17,13 @@ const orphan = "orphan";
 interface Watched {
   readonly resource: ResourceDefinition;
   readonly informer: Informer<KubeObject>;
+}
+
+interface Dependent {
+  /** As the queue names it. */
+  readonly id: string;
+  readonly resource: ResourceDefinition;
+  readonly object: KubeObject;
 }
 
 /** Kinds that own nothing and are owned by nothing; watching every event would cost more than all others together. */
@@ -47,13 +55,17 @@ export class GarbageCollector implements Controller {
       informer.onChange((key, current, previous) => this.#note(`${index} ${key}`, current, previous));
     }
     const running = this.#watched.map(async ({ informer }) => await informer.run(signal));
-    await Promise.race([Promise.all(this.#watched.map((one) => one.informer.ready)), Promise.all(running)]);
+    await Promise.all(this.#watched.map(async (one) => await one.informer.ready));
     await this.#queue.run(async (id) => await this.#reconcile(id, signal), signal);
     await Promise.all(running);
   }
 
   #note(id: string, current: KubeObject | undefined, previous: KubeObject | undefined): void {
-    for (const { uid } of previous?.metadata.ownerReferences ?? []) this.#dependents.get(uid)?.delete(id);
+    for (const { uid } of previous?.metadata.ownerReferences ?? []) {
+      const known = this.#dependents.get(uid);
+      known?.delete(id);
+      if (known?.size === 0) this.#dependents.delete(uid);
+    }
     for (const { uid } of current?.metadata.ownerReferences ?? []) {
       const known = this.#dependents.get(uid) ?? new Set();
       known.add(id);
@@ -66,8 +78,9 @@ export class GarbageCollector implements Controller {
     if (current === undefined || current.metadata.deletionTimestamp !== undefined) {
       for (const dependent of this.#dependents.get(uid) ?? []) this.#queue.add(dependent);
     }
-    if (current === undefined) {
-      for (const owner of previous?.metadata.ownerReferences ?? []) this.#addOwner(owner, previous?.metadata.namespace);
+    const owners = new Set(current?.metadata.ownerReferences?.map((owner) => owner.uid));
+    for (const owner of previous?.metadata.ownerReferences ?? []) {
+      if (!owners.has(owner.uid)) this.#addOwner(owner, previous?.metadata.namespace);
     }
   }
 
@@ -91,77 +104,93 @@ export class GarbageCollector implements Controller {
       return;
     }
     const owners = object.metadata.ownerReferences ?? [];
-    if (owners.length === 0) return;
-    const states = await Promise.all(owners.map(async (owner) => await this.#stateOf(owner, object, signal)));
-    if (states.includes("present")) return;
-    const propagationPolicy = states.includes("waiting") ? "Foreground" : "Background";
+    if (owners.length > 0) await this.#judge(watched, object, owners, signal);
+  }
+
+  /** Follows `attemptToDeleteItem` of kube-controller-manager's garbage collector. */
+  async #judge(
+    { resource }: Watched,
+    object: KubeObject,
+    owners: readonly OwnerReference[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client } = this.#options;
+    const { namespace, name, uid, resourceVersion } = object.metadata;
+    const states = await Promise.all(owners.map(async (owner) => await this.#stateOf(owner, resource, object, signal)));
+    if (states.every((state) => state === "present")) return;
+    if (states.includes("present")) {
+      // One owner is enough to stay; the others must not wait for it, nor it be judged again on their account.
+      const ownerReferences = owners.filter((_, index) => states[index] === "present");
+      const patch = { metadata: { uid, resourceVersion, ownerReferences } };
+      await this.#ignoringRaces(client.patch(resource, namespace, name, patch, { signal }));
+      return;
+    }
+    const isForeground = states.includes("waiting") && this.#dependentsOf(object).length > 0;
     await this.#ignoringRaces(
-      this.#options.client.delete(resource, object.metadata.namespace, object.metadata.name, {
+      client.delete(resource, namespace, name, {
         signal,
-        body: { propagationPolicy, preconditions: { uid: object.metadata.uid ?? "" } },
+        body: {
+          propagationPolicy: isForeground ? "Foreground" : "Background",
+          // Whoever gives it another owner meanwhile keeps it.
+          preconditions: {
+            ...(uid === undefined ? {} : { uid }),
+            ...(resourceVersion === undefined ? {} : { resourceVersion }),
+          },
+        },
       }),
     );
   }
 
   async #stateOf(
     owner: OwnerReference,
-    object: KubeObject,
+    dependentResource: ResourceDefinition,
+    dependent: KubeObject,
     signal: AbortSignal,
   ): Promise<"present" | "absent" | "waiting"> {
     const resource = findKind(owner.apiVersion, owner.kind);
-    // A kind this server does not know: nobody can say that the owner is gone.
-    if (resource === undefined) return "present";
-    try {
-      const found = await this.#options.client.get<KubeObject>(
-        resource,
-        resource.namespaced ? object.metadata.namespace : undefined,
-        owner.name,
-        { signal },
-      );
-      if (found.metadata.uid !== owner.uid) return "absent";
-      const isWaiting =
-        found.metadata.deletionTimestamp !== undefined && (found.metadata.finalizers ?? []).includes(foreground);
-      return isWaiting ? "waiting" : "present";
-    } catch (error) {
-      if (isNotFound(error)) return "absent";
-      throw error;
-    }
+    // A kind this server does not know, or one that lives in some namespace: nobody can say that the owner is gone.
+    if (resource === undefined || (resource.namespaced && !dependentResource.namespaced)) return "present";
+    const namespace = resource.namespaced ? dependent.metadata.namespace : undefined;
+    const copy = this.#watched
+      .find((one) => one.resource === resource)
+      ?.informer.get(namespace === undefined ? owner.name : `${namespace}/${owner.name}`);
+    // The copy may be behind; when it learns of the owner's deletion, the dependents come again.
+    const found =
+      copy?.metadata.uid === owner.uid
+        ? copy
+        : await ignoreNotFound(this.#options.client.get<KubeObject>(resource, namespace, owner.name, { signal }));
+    if (found?.metadata.uid !== owner.uid) return "absent";
+    const isWaiting =
+      found.metadata.deletionTimestamp !== undefined && (found.metadata.finalizers ?? []).includes(foreground);
+    return isWaiting ? "waiting" : "present";
   }
 
-  #dependentsOf(object: KubeObject): { readonly resource: ResourceDefinition; readonly object: KubeObject }[] {
+  #dependentsOf(owner: KubeObject): readonly Dependent[] {
     const found = [];
-    for (const id of this.#dependents.get(object.metadata.uid ?? "") ?? []) {
+    for (const id of this.#dependents.get(owner.metadata.uid ?? "") ?? []) {
       const space = id.indexOf(" ");
       const watched = this.#watched[Number(id.slice(0, space))];
-      const dependent = watched?.informer.get(id.slice(space + 1));
-      if (watched !== undefined && dependent !== undefined)
-        found.push({ resource: watched.resource, object: dependent });
+      const object = watched?.informer.get(id.slice(space + 1));
+      if (watched !== undefined && object !== undefined) found.push({ id, resource: watched.resource, object });
     }
     return found;
   }
 
   async #freeDependents(resource: ResourceDefinition, owner: KubeObject, signal: AbortSignal): Promise<void> {
     for (const dependent of this.#dependentsOf(owner)) {
-      const { namespace, name, uid, ownerReferences = [] } = dependent.object.metadata;
+      const { namespace, name, uid, resourceVersion, ownerReferences = [] } = dependent.object.metadata;
       const kept = ownerReferences.filter((one) => one.uid !== owner.metadata.uid);
-      await this.#ignoringRaces(
-        this.#options.client.patch(
-          dependent.resource,
-          namespace,
-          name,
-          { metadata: { uid, ownerReferences: kept } },
-          { signal },
-        ),
-      );
+      const patch = { metadata: { uid, resourceVersion, ownerReferences: kept } };
+      // A conflict is thrown and tried again: while one of them is not free, the owner must not go.
+      await ignoreNotFound(this.#options.client.patch(dependent.resource, namespace, name, patch, { signal }));
     }
     await this.#removeFinalizer(resource, owner, orphan, signal);
   }
 
   async #awaitDependents(resource: ResourceDefinition, owner: KubeObject, signal: AbortSignal): Promise<void> {
     const dependents = this.#dependentsOf(owner);
-    for (const { object } of dependents) {
-      const index = this.#watched.findIndex((one) => one.informer.get(keyOf(object)) === object);
-      this.#queue.add(`${index} ${keyOf(object)}`);
+    for (const { id, object } of dependents) {
+      if (object.metadata.deletionTimestamp === undefined) this.#queue.add(id);
     }
     const isBlocked = dependents.some(({ object }) =>
       object.metadata.ownerReferences?.some((one) => one.uid === owner.metadata.uid && one.blockOwnerDeletion === true),

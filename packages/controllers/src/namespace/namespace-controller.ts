@@ -3,34 +3,47 @@ import {
   isForbidden,
   isNotFound,
   type Namespace,
+  type ResourceDefinition,
   resourceDefinitions,
   resources,
   type ServiceAccount,
 } from "@isopod/api";
-import { Informer, pathOf, WorkQueue } from "@isopod/client";
+import { Informer, splitKey, WorkQueue } from "@isopod/client";
 import type { Controller, ControllerOptions } from "../controller.ts";
+import { ignoreNotFound } from "../ignore-not-found.ts";
 
 /** How long until a namespace whose pods still stop is looked at again. */
 const emptyingDelayMs = 500;
+
+/**
+ * Kinds that go with the pods they tell of, and by their own controllers: an interface is in use until its pod is gone,
+ * and a usage segment is deleted by the meter once it is in the ledger.
+ */
+const followingPods = new Set<ResourceDefinition>([resources.networkinterfaces, resources.usagesegments]);
 
 /** Gives every namespace its default service account, and empties the ones that are being deleted. */
 export class NamespaceController implements Controller {
   readonly name = "namespace";
   readonly #options: ControllerOptions;
   readonly #namespaces: Informer<Namespace>;
+  readonly #accounts: Informer<ServiceAccount>;
   readonly #queue: WorkQueue;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#namespaces = new Informer(resources.namespaces, options);
+    this.#accounts = new Informer(resources.serviceaccounts, { ...options, fieldSelector: "metadata.name=default" });
     this.#queue = new WorkQueue({ name: "namespace", ...options });
   }
 
   async run(signal: AbortSignal): Promise<void> {
     this.#namespaces.onChange((name) => this.#queue.add(name));
-    const informing = this.#namespaces.run(signal);
+    this.#accounts.onChange((key, account) => {
+      if (account === undefined) this.#queue.add(splitKey(key).namespace ?? "");
+    });
+    const informing = [this.#namespaces.run(signal), this.#accounts.run(signal)];
     await this.#queue.run(async (name) => await this.#reconcile(name, signal), signal);
-    await informing;
+    await Promise.all(informing);
   }
 
   async #reconcile(name: string, signal: AbortSignal): Promise<void> {
@@ -66,26 +79,20 @@ export class NamespaceController implements Controller {
       if (!resource.namespaced) continue;
       const { items } = await client.list(resource, { namespace: name, signal });
       left += items.length;
+      if (followingPods.has(resource)) continue;
       for (const object of items) {
         if (object.metadata.deletionTimestamp !== undefined) continue;
-        await client.delete(resource, name, object.metadata.name, { signal }).catch((error: unknown) => {
-          if (!isNotFound(error)) throw error;
-        });
+        await ignoreNotFound(client.delete(resource, name, object.metadata.name, { signal }));
       }
     }
     if (left > 0) {
       this.#queue.addAfter(name, emptyingDelayMs);
       return;
     }
-    const current = await client.get(resources.namespaces, undefined, name, { signal }).catch((error: unknown) => {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    });
+    const current = await ignoreNotFound(client.get(resources.namespaces, undefined, name, { signal }));
     if (current === undefined) return;
     const finalizers = (current.spec?.finalizers ?? []).filter((one) => one !== "kubernetes");
-    await client.transport.json("PUT", pathOf(resources.namespaces, undefined, name, "finalize"), {
-      signal,
-      body: { ...current, spec: { ...current.spec, finalizers } },
-    });
+    const finalized = { ...current, spec: { ...current.spec, finalizers } };
+    await ignoreNotFound(client.update(resources.namespaces, finalized, { subresource: "finalize", signal }));
   }
 }

@@ -1,4 +1,5 @@
 import { isConflict, isNotFound, type Lease, type Node, type NodeCondition, resources } from "@isopod/api";
+import { describeError } from "@isopod/base";
 import { EventRecorder, Informer } from "@isopod/client";
 import type { Controller, ControllerOptions } from "../controller.ts";
 
@@ -25,6 +26,9 @@ export class NodeLifecycleController implements Controller {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
+    this.#nodes.onChange((name, node) => {
+      if (node === undefined) this.#seen.delete(name);
+    });
     const informers = [this.#nodes.run(signal), this.#leases.run(signal)];
     while (!signal.aborted) {
       await clock.sleep(roundMs, signal).catch(() => {});
@@ -34,17 +38,21 @@ export class NodeLifecycleController implements Controller {
           await this.#check(node, signal);
         } catch (error) {
           if (!isNotFound(error) && !isConflict(error)) {
-            logger.warn({ node: node.metadata.name, reason: String(error) }, "a silent node could not be marked");
+            logger.warn(
+              { node: node.metadata.name, reason: describeError(error) },
+              "a silent node could not be marked",
+            );
           }
         }
       }
     }
     await Promise.all(informers);
+    await this.#events.flush();
   }
 
   async #check(node: Node, signal: AbortSignal): Promise<void> {
     const { client, clock } = this.#options;
-    const { name } = node.metadata;
+    const { name, resourceVersion } = node.metadata;
     const now = clock.monotonicMs();
     const renewTime = this.#leases.get(`kube-node-lease/${name}`)?.spec?.renewTime ?? "";
     const seen = this.#seen.get(name);
@@ -65,7 +73,9 @@ export class NodeLifecycleController implements Controller {
         lastTransitionTime: at,
       }),
     );
-    await client.patch(resources.nodes, undefined, name, { status: { conditions } }, { subresource: "status", signal });
+    // Conditional: what the agent has told meanwhile is newer than our judgement.
+    const patch = { metadata: { resourceVersion }, status: { conditions } };
+    await client.patch(resources.nodes, undefined, name, patch, { subresource: "status", signal });
     this.#events.normal(node, "NodeNotReady", `Node ${name} status is now: NodeNotReady`);
   }
 }
