@@ -104,9 +104,8 @@ export async function benchStart(options: {
   await using installation = await startInstallation();
   const { client, image } = installation;
   await installation.isopod(["image", "pull", image]);
-  await using docker = (await startDocker(image)) ?? nothing;
-  const isDocker = "startMs" in docker;
-  if (!isDocker)
+  await using docker = await startDocker(image);
+  if (docker === undefined)
     console.error("no Docker engine is installed (apt-get install docker.io): only our own side is measured");
   const collected = new Map<string, number[]>();
   const add = (what: string, value: number): void => {
