@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pod } from "@isopod/api";
+import { IsopodError } from "@isopod/base";
+import { formatError } from "./cli-error.ts";
+import { parseDurationSeconds } from "./commands/logs.ts";
+import { formatAmount, formatBytes, formatTable } from "./output.ts";
+import { obstacle } from "./pod-wait.ts";
+import { startStages } from "./start-timing.ts";
+
+const pod: Pod = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "web", namespace: "default" },
+  spec: { containers: [{ name: "main", image: "web" }] },
+};
+
+test("a table's columns line up and no line has trailing space", () => {
+  const text = formatTable(
+    ["NAME", "STATUS"],
+    [
+      ["a-long-name", "Running"],
+      ["b", ""],
+    ],
+  );
+  assert.equal(text, "NAME         STATUS\na-long-name  Running\nb");
+});
+
+test("amounts keep every millionth", () => {
+  assert.equal(formatAmount(0n), "0.000000");
+  assert.equal(formatAmount(1_000_001n), "1.000001");
+  assert.equal(formatBytes(1536), "1.5 KiB");
+  assert.equal(formatBytes(10), "10 B");
+});
+
+test("an error shows stage, causes and remedy", () => {
+  const error = new IsopodError("cannot pull web", {
+    code: "NotFound",
+    stage: "pull",
+    remedy: "Check the name.",
+    cause: new Error("the registry has no such tag"),
+  });
+  assert.equal(formatError(error), "isopod: pull: cannot pull web: the registry has no such tag\n  Check the name.");
+});
+
+test("durations are read as kubectl reads them", () => {
+  assert.equal(parseDurationSeconds("90s"), 90);
+  assert.equal(parseDurationSeconds("1h30m"), 5400);
+  assert.throws(() => parseDurationSeconds("soon"), /--since soon/);
+  assert.throws(() => parseDurationSeconds(""), /--since/);
+});
+
+test("boot begins when the last of image, network and disk is there", () => {
+  const at = {
+    seen: 1_000_000,
+    image: 1_040_000,
+    network: 1_090_000,
+    disk: 1_010_000,
+    booted: 1_590_000,
+    started: 1_690_000,
+  };
+  const stages = startStages(
+    { ...pod, metadata: { ...pod.metadata, annotations: { "isopod.dev/start-stages": JSON.stringify(at) } } },
+    { sentMicros: 990_000, acceptedMicros: 995_000, firstOutputMicros: 1_700_000 },
+  );
+  assert.deepEqual(Object.fromEntries(stages.map(({ stage, ms }) => [stage, ms])), {
+    API: 5,
+    schedule: 5,
+    image: 40,
+    network: 90,
+    disk: 10,
+    boot: 500,
+    container: 100,
+    "first output": 10,
+    total: 710,
+  });
+});
+
+test("waiting in front of a pod that cannot start ends with Docker's 125", () => {
+  const unscheduled = obstacle({
+    ...pod,
+    status: {
+      conditions: [
+        { type: "PodScheduled", status: "False", message: "0/1 nodes are available: 1 Insufficient memory." },
+      ],
+    },
+  });
+  assert.equal(unscheduled?.exitStatus, 125);
+  assert.equal(unscheduled?.stage, "schedule");
+  const pulling = obstacle({
+    ...pod,
+    status: {
+      containerStatuses: [
+        {
+          name: "main",
+          image: "web",
+          imageID: "",
+          ready: false,
+          restartCount: 0,
+          state: { waiting: { reason: "ErrImagePull", message: "no such image" } },
+        },
+      ],
+    },
+  });
+  assert.equal(pulling?.stage, "pull");
+  assert.match(pulling?.message ?? "", /no such image/);
+  assert.equal(obstacle(pod), undefined);
+});
