@@ -46,11 +46,14 @@ export class BillingApi {
       const text = query.get(name);
       if (text === null || text === "")
         throw badRequest(`${name} is missing; give it as in ${name}=${name === "cpu" ? "0.5" : "512Mi"}`);
+      let value: number;
       try {
-        return convert(text);
+        value = convert(text);
       } catch (cause) {
-        throw badRequest(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+        throw badRequest(`${name}=${text}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
       }
+      if (!(value > 0)) throw badRequest(`${name}=${text} must be above 0`);
+      return value;
     };
     const requested = {
       cpuMilli: amount("cpu", (text) => quantityToMilli(parseQuantity(text))),
@@ -77,34 +80,37 @@ export class BillingApi {
 
   async invoice(query: URLSearchParams): Promise<object> {
     const { client, ledger, meter, clock } = this.#options;
-    const namespace = query.get("namespace") ?? undefined;
-    const time = (name: string): bigint | undefined => {
-      const text = query.get(name);
-      if (text === null || text === "") return undefined;
-      const ms = Date.parse(text);
-      if (Number.isNaN(ms)) throw badRequest(`${name}=${text} is not an RFC 3339 time, as in 2026-01-31T00:00:00Z`);
-      return BigInt(ms) * 1000n;
-    };
-    const [sinceMicros, untilMicros] = [time("since"), time("until")];
-    const selector = parseLabelSelector(query.get("labelSelector") ?? "");
-    const now = clock.nowMicros();
-    const closed = await ledger.list({
-      ...(namespace === undefined ? {} : { namespace }),
+    const namespace = query.get("namespace") === "" ? undefined : (query.get("namespace") ?? undefined);
+    const [sinceMicros, untilMicros] = [timeIn(query, "since"), timeIn(query, "until")];
+    if (sinceMicros !== undefined && untilMicros !== undefined && sinceMicros > untilMicros) {
+      throw badRequest(`since=${query.get("since")} is after until=${query.get("until")}`);
+    }
+    const period = {
       ...(sinceMicros === undefined ? {} : { sinceMicros }),
       ...(untilMicros === undefined ? {} : { untilMicros }),
-    });
+    };
+    const selector = parseLabelSelector(query.get("labelSelector") ?? "");
+    const now = Number(clock.nowMicros());
+    // Before the ledger is asked: what is recorded meanwhile is in one of the two, and counted once.
+    const pending = meter.unrecordedSegments();
+    const closed = await ledger.list({ ...(namespace === undefined ? {} : { namespace }), ...period });
     const recorded = new Set(closed.map((one) => `${one.namespace}/${one.segment}`));
-    const open = meter
-      .openSegments()
-      .map((segment) => entryOf(segment, Number(now)))
-      .filter((one) => !recorded.has(`${one.namespace}/${one.segment}`))
-      .filter((one) => namespace === undefined || one.namespace === namespace)
-      .filter((one) => untilMicros === undefined || one.startMicros < untilMicros);
     const segments = [
       ...closed.map((one): BillableSegment => ({ ...one, isOpen: false })),
-      ...open.map((one): BillableSegment => ({ ...one, isOpen: true })),
+      ...pending
+        .map((segment): BillableSegment => {
+          const { endMicros } = segment.spec;
+          return { ...entryOf(segment, endMicros ?? now), isOpen: endMicros === undefined };
+        })
+        .filter((one) => !recorded.has(`${one.namespace}/${one.segment}`))
+        .filter((one) => namespace === undefined || one.namespace === namespace),
     ].filter((one) => matchesLabels(selector, one.labels));
-    const bill = invoice(segments, pricesInOrder((await client.list(resources.pricelists)).items));
+    const bill = invoice(segments, pricesInOrder((await client.list(resources.pricelists)).items), period);
+    if (bill.currencies.length > 1) {
+      throw badRequest(
+        `the price lists of this period are in ${bill.currencies.join(" and ")}: ask with since and until for one of them at a time`,
+      );
+    }
     return {
       kind: "Invoice",
       apiVersion: `${billingGroup}/${billingVersion}`,
@@ -130,4 +136,16 @@ export class BillingApi {
       })),
     };
   }
+}
+
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
+
+/** A time of the query in microseconds; undefined when it is absent. Throws BadRequest naming it. */
+function timeIn(query: URLSearchParams, name: string): bigint | undefined {
+  // A `+` that was not escaped arrives as a space.
+  const text = query.get(name)?.replace(" ", "+") ?? "";
+  if (text === "") return undefined;
+  const ms = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) throw badRequest(`${name}=${text} is not an RFC 3339 time, as in 2026-01-31T00:00:00Z`);
+  return BigInt(ms) * 1000n;
 }

@@ -15,6 +15,8 @@ const podUidLabel = "isopod.dev/pod-uid";
 const leaseNamespace = "kube-node-lease";
 const nodeGraceMs = 40_000;
 const waitMs = 1000;
+/** How often an open segment whose pod is gone is looked at. */
+const orphanMs = 10_000;
 
 /**
  * Moves closed usage segments into the ledger, and lets a deleted pod go once all of its segments are there.
@@ -63,10 +65,16 @@ export class Meter {
     return [...this.#segments.values()].filter((one) => one.spec.endMicros === undefined);
   }
 
+  /** Every segment that may not be in the ledger yet, open or closed. */
+  unrecordedSegments(): readonly UsageSegment[] {
+    return [...this.#segments.values()].filter((one) => one.status?.recorded !== true);
+  }
+
   async #record(key: string, signal: AbortSignal): Promise<void> {
     const { client, ledger } = this.#options;
     const segment = this.#segments.get(key);
-    if (segment === undefined || segment.spec.endMicros === undefined) return;
+    if (segment === undefined) return;
+    if (segment.spec.endMicros === undefined) return await this.#closeOrphan(key, segment, signal);
     const { namespace, name } = segment.metadata;
     if (segment.status?.recorded !== true) {
       await ledger.append(entryOf(segment, segment.spec.endMicros));
@@ -85,10 +93,22 @@ export class Meter {
       if (isLeaving(this.#pods.get(podKey))) this.#queue.add(`pod ${podKey}`);
       return;
     }
-    if (this.#pods.get(`${namespace}/${segment.spec.podName}`)?.metadata.uid === segment.spec.podUID) return;
-    const pod = await this.#findPod(`${namespace}/${segment.spec.podName}`, signal);
-    if (pod?.metadata.uid === segment.spec.podUID) return;
+    if (await this.#hasPod(segment, signal)) return;
     await client.delete(resources.usagesegments, namespace, name, { signal }).catch(ignoreNotFound);
+  }
+
+  /** An open segment whose pod is gone is its node agent's to close; if the node is gone too, ours. */
+  async #closeOrphan(key: string, segment: UsageSegment, signal: AbortSignal): Promise<void> {
+    if (await this.#hasPod(segment, signal)) return;
+    await this.#closeIfNodeIsLost(segment, signal);
+    this.#queue.addAfter(`segment ${key}`, orphanMs);
+  }
+
+  async #hasPod(segment: UsageSegment, signal: AbortSignal): Promise<boolean> {
+    const key = `${segment.metadata.namespace}/${segment.spec.podName}`;
+    const { podUID } = segment.spec;
+    if (this.#pods.get(key)?.metadata.uid === podUID) return true;
+    return (await this.#findPod(key, signal))?.metadata.uid === podUID;
   }
 
   async #letGo(key: string, signal: AbortSignal): Promise<void> {
@@ -141,14 +161,10 @@ export class Meter {
     }
     if (clock.nowMs() - renewedMs < nodeGraceMs) return;
     const endMicros = Math.max(startMicros, Math.round(renewedMs * 1000));
-    const { namespace, name } = segment.metadata;
-    await client.patch(
-      resources.usagesegments,
-      namespace,
-      name,
-      { spec: { endMicros, endCause: "NodeLost" } },
-      { signal },
-    );
+    const { namespace, name, resourceVersion } = segment.metadata;
+    // Conditional: a node that came back in this moment may have closed it itself.
+    const patch = { metadata: { resourceVersion }, spec: { endMicros, endCause: "NodeLost" } };
+    await client.patch(resources.usagesegments, namespace, name, patch, { signal });
   }
 
   async #findPod(key: string, signal: AbortSignal): Promise<Pod | undefined> {
@@ -169,6 +185,7 @@ function isLeaving(pod: Pod | undefined): boolean {
   return isEnded && (pod.metadata.finalizers ?? []).includes(usageFinalizer);
 }
 
+/** The ledger's view of a segment that ends, or is looked at, at `endMicros`; a clock set back makes no time negative. */
 export function entryOf(segment: UsageSegment, endMicros: number): LedgerEntry {
   const { spec, metadata } = segment;
   return {
@@ -181,7 +198,7 @@ export function entryOf(segment: UsageSegment, endMicros: number): LedgerEntry {
     memoryMiB: spec.memoryMiB,
     state: spec.state,
     startMicros: BigInt(spec.startMicros),
-    endMicros: BigInt(endMicros),
+    endMicros: BigInt(Math.max(endMicros, spec.startMicros)),
     endCause: spec.endCause ?? "",
     labels: spec.podLabels ?? {},
   };

@@ -13,7 +13,8 @@ export function pricesInOrder(lists: Iterable<PriceList>): readonly Prices[] {
   return [...lists]
     .toSorted((a, b) => {
       const byTime = Date.parse(a.spec.effectiveFrom) - Date.parse(b.spec.effectiveFrom);
-      return byTime === 0 ? a.metadata.name.localeCompare(b.metadata.name) : byTime;
+      if (byTime !== 0) return byTime;
+      return a.metadata.name < b.metadata.name ? -1 : 1;
     })
     .map(({ spec }) => ({
       currency: spec.currency,

@@ -17,7 +17,7 @@ export interface LedgerEntry {
 
 export interface LedgerQuery {
   readonly namespace?: string;
-  /** Entries that end after this. */
+  /** Entries that end at this moment or later: one that began and ended in the same microsecond has its second, too. */
   readonly sinceMicros?: bigint;
   /** Entries that begin before this. */
   readonly untilMicros?: bigint;

@@ -44,7 +44,7 @@ export function openSqliteLedger(path: string): Ledger {
   const find = database.prepare("SELECT 1 FROM ledger WHERE namespace = ? AND segment = ?");
   const select = database.prepare(
     `SELECT * FROM ledger WHERE (:namespace IS NULL OR namespace = :namespace)
-      AND (:since IS NULL OR end_micros > :since) AND (:until IS NULL OR start_micros < :until) ORDER BY start_micros, id`,
+      AND (:since IS NULL OR end_micros >= :since) AND (:until IS NULL OR start_micros < :until) ORDER BY start_micros, id`,
   );
   select.setReadBigInts(true);
   return {
