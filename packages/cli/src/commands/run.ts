@@ -1,5 +1,7 @@
 import { isNotFound, type Pod, resources } from "@isopod/api";
+import { IsopodError } from "@isopod/base";
 import { pathOf, openWebSocket } from "@isopod/client";
+import { CliError } from "../cli-error.ts";
 import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
 import { formatTable, note, print, printJson } from "../output.ts";
 import { podManifest, type RunOptions } from "../pod-manifest.ts";
@@ -24,7 +26,7 @@ export async function run(image: string, args: readonly string[], options: RunCo
   const { client, namespace, isJson } = context;
   const manifest = podManifest(namespace, image, args, options);
   const sentMicros = nowMicros();
-  const created = await client.create(resources.pods, manifest, { onWarning: (text) => note(`Warning: ${text}`) });
+  const created = await create(context, manifest);
   const acceptedMicros = nowMicros();
   if (options.detach === true) {
     if (isJson) printJson(created);
@@ -87,6 +89,21 @@ export async function run(image: string, args: readonly string[], options: RunCo
     process.off("SIGINT", interrupted);
     process.off("SIGTERM", interrupted);
     if (!isKept) await remove(context, created);
+  }
+}
+
+/** Throws {@link CliError} with status 125: as Docker, refused is told apart from what the container ended with. */
+async function create({ client }: CommandContext, manifest: Pod): Promise<Pod> {
+  try {
+    return await client.create(resources.pods, manifest, { onWarning: (text) => note(`Warning: ${text}`) });
+  } catch (cause) {
+    throw new CliError(`the instance ${manifest.metadata.name} was not created`, {
+      code: "Refused",
+      object: manifest.metadata.name,
+      cause,
+      exitStatus: 125,
+      ...(cause instanceof IsopodError && cause.remedy !== undefined ? { remedy: cause.remedy } : {}),
+    });
   }
 }
 
