@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -161,8 +161,8 @@ export class Transport implements Disposable {
           ? { "content-length": Buffer.byteLength(payload) }
           : {}),
       },
-      ...(signal === undefined ? {} : { signal }),
     });
+    if (signal !== undefined) destroyOnAbort(request, signal);
     const timer =
       timeoutMs === 0 || isReadable(payload)
         ? undefined
@@ -200,6 +200,26 @@ export class Transport implements Disposable {
     this.#calls.destroy();
     this.#streams.destroy();
   }
+}
+
+/**
+ * In place of Node's `signal` option: that one destroys the socket even when it is back with the keep-alive agent, and an
+ * error there, heard by nobody, would end the process.
+ */
+function destroyOnAbort(request: ClientRequest, signal: AbortSignal): void {
+  let message: IncomingMessage | undefined;
+  const onAbort = (): void => {
+    const reason: unknown = signal.reason;
+    const error = reason instanceof Error ? reason : new Error("aborted", { cause: reason });
+    if (message === undefined) request.destroy(error);
+    else if (!message.complete) message.destroy(error);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  request.once("response", (response) => {
+    message = response;
+    response.once("close", () => signal.removeEventListener("abort", onAbort));
+  });
+  request.once("close", () => signal.removeEventListener("abort", onAbort));
 }
 
 function isReadable(body: unknown): body is Readable {
