@@ -1,4 +1,4 @@
-export { type OnProgress, type RunningService, startService } from "./service.ts";
+export { type OnProgress, type RunningService, requireRoot, startService } from "./service.ts";
 export { ServiceError, type ServiceErrorCode, serviceErrorCodes } from "./service-error.ts";
 export {
   defaultDataDirectory,

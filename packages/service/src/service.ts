@@ -31,6 +31,16 @@ export interface RunningService {
 /** Called as each part comes up, for people who wait. */
 export type OnProgress = (step: string) => void;
 
+/** Throws {@link ServiceError} `NotRoot`. */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new ServiceError("isopod up needs root: it makes network namespaces, taps and jails", {
+    code: "NotRoot",
+    stage: "start",
+    remedy: "Run it as root, or with sudo. The client commands need no root.",
+  });
+}
+
 /**
  * Starts a whole installation in this process: API server over SQLite, controllers, scheduler, meter, node agent. The
  * parts speak to each other through the Kubernetes API only, each with its own credential.
@@ -44,13 +54,7 @@ export async function startService(
   clock: Clock = systemClock,
 ): Promise<RunningService> {
   checkSettings(settings);
-  if (process.getuid?.() !== 0) {
-    throw new ServiceError("isopod up needs root: it makes network namespaces, taps and jails", {
-      code: "NotRoot",
-      stage: "start",
-      remedy: "Run it as root, or with sudo. The client commands need no root.",
-    });
-  }
+  requireRoot();
   const dataDirectory = resolve(settings.dataDirectory);
   const paths = servicePaths(dataDirectory);
   // Searchable for the VMs' own users, listable for root only.

@@ -57,7 +57,8 @@ async function settingsOf(options: UpOptions): Promise<ServiceSettings> {
 
 /** `isopod up`: runs the service until SIGINT or SIGTERM; with `-d` in the background, returning when it is ready. */
 export async function up(options: UpOptions): Promise<number> {
-  const { servicePaths, startService } = await import("@isopod/service");
+  const { requireRoot, servicePaths, startService } = await import("@isopod/service");
+  requireRoot();
   const paths = servicePaths(dataDirectoryOf(options));
   const running = await runningService(paths.ready);
   if (running !== undefined) {
