@@ -112,3 +112,9 @@ test("version tells ours even when no service runs", async () => {
   assert.equal(code, 0);
   assert.match((JSON.parse(stdout) as { client: string }).client, /^\d+\.\d+\.\d+$/);
 });
+
+test("up refuses a data directory too long for sockets before it writes anything", async () => {
+  const { code, stderr } = await run(["up", "--data-dir", `/tmp/${"d".repeat(60)}`]);
+  assert.equal(code, 1);
+  assert.match(stderr, /setting --data-dir is not usable/);
+});

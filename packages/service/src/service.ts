@@ -63,7 +63,6 @@ export async function startService(
     await mkdir(directory, { recursive: true, mode: 0o711 });
   }
   await mkdir(resolve(paths.ledger, ".."), { recursive: true, mode: 0o700 });
-  await rm(paths.ready, { force: true });
 
   const ended = new AbortController();
   const loops: Promise<unknown>[] = [];
@@ -82,6 +81,8 @@ export async function startService(
     onProgress("API server");
     const store = await openSqliteStore({ path: paths.database, clock, logger });
     undo.push(async () => await store[Symbol.asyncDispose]());
+    // The store's lock is ours now: what a crash left behind speaks of nobody any more.
+    await rm(paths.ready, { force: true });
     const certificates = await ensureCertificates({
       directory: paths.certificates,
       hosts: [settings.host],

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { ServiceError } from "./service-error.ts";
 
 export const defaultDataDirectory = "/var/lib/isopod";
@@ -21,6 +21,9 @@ export interface ServiceSettings {
   readonly memoryOvercommit: number;
   readonly maxPods: number;
 }
+
+/** A machine's directory is `DATA/instances/UID/vm-N`, 53 bytes more, and may have 96 for its sockets' sake. */
+const maxDataDirectoryBytes = 42;
 
 /** Where each part keeps its files. */
 export interface ServicePaths {
@@ -79,6 +82,11 @@ export function checkSettings(settings: ServiceSettings): void {
       remedy,
     });
   };
+  check(
+    Buffer.byteLength(resolve(settings.dataDirectory)) <= maxDataDirectoryBytes,
+    "--data-dir",
+    `Give a path of at most ${maxDataDirectoryBytes} bytes: the VMs' sockets below it must fit the kernel's 108.`,
+  );
   const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port < 65_536;
   check(isPort(settings.port), "--port", "Give a number from 0 to 65535.");
   check(isPort(settings.kubeletPort), "--kubelet-port", "Give a number from 0 to 65535.");
