@@ -68,12 +68,24 @@ class LineClosed extends Error {}
 
 async function openSocket(socketPath: string, signal: AbortSignal): Promise<Socket> {
   return await new Promise((resolve, reject) => {
-    const socket = connectSocket({ path: socketPath, signal });
-    socket.once("error", reject);
-    socket.once("connect", () => {
+    // The signal bounds the connecting only: given to the socket, it would end the session later.
+    const socket = connectSocket(socketPath);
+    const onAbort = (): void => void socket.destroy(signal.reason);
+    const settle = (action: () => void) => () => {
+      signal.removeEventListener("abort", onAbort);
       socket.off("error", reject);
-      resolve(socket);
-    });
+      action();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", reject);
+    socket.once(
+      "connect",
+      settle(() => resolve(socket)),
+    );
+    socket.once(
+      "close",
+      settle(() => reject(new LineClosed("the socket was closed"))),
+    );
   });
 }
 

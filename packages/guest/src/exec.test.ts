@@ -114,13 +114,20 @@ test("a terminal has its size, is resized, and echoes", async () => {
   await stream.resize({ columns: 120, rows: 50 });
   await stream.writeStdin("stty size; echo aga''in\n");
   assert.match(await readUntil(output, "again\r\n"), /50 120\r\n/);
-  await stream.writeStdin("echo slee''ping; sleep 1000\n");
-  await readUntil(output, "sleeping\r\n");
-  await stream.writeStdin("\u0003");
-  await stream.writeStdin("echo inter''rupted; exit 9\n");
-  await readUntil(output, "interrupted\r\n");
+  await stream.writeStdin("exit 9\n");
   while ((await output.next()).done !== true);
   assert.equal((await stream.exit).exitCode, 9);
+});
+
+test("an interrupt typed at a terminal reaches the program", async () => {
+  const script = "trap 'echo interrupted; exit 8' INT; echo ready; while :; do sleep 0.05; done";
+  await using stream = await client.exec(box.id, execSpec(["sh", "-c", script], { isTerminal: true, hasStdin: true }));
+  const output = stream.output();
+  await readUntil(output, "ready\r\n");
+  await stream.writeStdin("\u0003");
+  await readUntil(output, "interrupted\r\n");
+  while ((await output.next()).done !== true);
+  assert.equal((await stream.exit).exitCode, 8);
 });
 
 test("a container with a terminal is attached to, and /dev/console is that terminal", async () => {
@@ -161,7 +168,10 @@ test("stdin of a container stays open between attached clients unless it is once
 test("what an exec leaves behind does not hold its stream open", async () => {
   const { exit } = await runExec(client, box.id, execSpec(["sh", "-c", "sleep 777 & exit 3"]));
   assert.equal(exit.exitCode, 3);
-  await runExec(client, box.id, execSpec(["sh", "-c", "kill $(pidof sleep | tr ' ' '\\n' | grep -vx 1)"]));
+  const noisy = await runExec(client, box.id, execSpec(["sh", "-c", "yes & exit 4"]));
+  assert.equal(noisy.exit.exitCode, 4);
+  const clean = "kill $(pidof yes) $(pidof sleep | tr ' ' '\\n' | grep -vx 1)";
+  await runExec(client, box.id, execSpec(["sh", "-c", clean]));
 });
 
 test("an exec that is cancelled is killed", async () => {

@@ -53,6 +53,8 @@ export class GuestClient implements AsyncDisposable {
   constructor(session: ClientHttp2Session, socket: Socket, logger: Logger) {
     this.#session = session;
     this.#socket = socket;
+    // A broken line ends the session, which says so.
+    socket.on("error", () => {});
     this.closed = new Promise((resolve) => {
       let broken: Error | undefined;
       session.on("error", (error: Error) => {
@@ -126,7 +128,7 @@ export class GuestClient implements AsyncDisposable {
   output(id: string, from: number, signal?: AbortSignal): AsyncIterable<OutputChunk> {
     const open = async (): Promise<ClientHttp2Stream> =>
       await this.#open("GET", `${containerPath(id)}/output?from=${from}`, undefined, { ...withSignal(signal) });
-    return readOutput(open, from);
+    return readOutput(open, from, signal);
   }
 
   /**

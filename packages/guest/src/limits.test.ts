@@ -117,6 +117,16 @@ test("a flood of output that nobody reads is bounded, waits, and is not lost", a
   await client.removeContainer(spec.id);
 });
 
+test("a container that waits for its reader is removed, and its streams end", async () => {
+  const spec = containerSpec(["yes"]);
+  await client.startContainer(spec);
+  const chunks = client.output(spec.id, 0)[Symbol.asyncIterator]();
+  await chunks.next();
+  await client.removeContainer(spec.id);
+  for (let next = await chunks.next(); next.done !== true; next = await chunks.next());
+  assert.deepEqual(await client.listContainers(), []);
+});
+
 test("an offset beyond the output is refused", async () => {
   const spec = containerSpec(["echo", "x"]);
   await client.startContainer(spec);

@@ -16,10 +16,14 @@ export interface OutputChunk {
   readonly droppedBytes: number;
 }
 
-/** The chunks of an output stream that begins at `from`. Offsets that do not add up are `BadAnswer`. */
+/**
+ * The chunks of an output stream that begins at `from`. Offsets that do not add up are `BadAnswer`; after an abort the
+ * signal's reason is thrown.
+ */
 export async function* readOutput(
   open: () => Promise<ClientHttp2Stream>,
   from: number,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<OutputChunk, void, undefined> {
   const stream = await open();
   const decoder = new FrameDecoder();
@@ -43,11 +47,13 @@ export async function* readOutput(
       }
     }
   } catch (cause) {
+    signal?.throwIfAborted();
     if (cause instanceof GuestError) throw cause;
     throw brokenOff(cause);
   } finally {
     stream.destroy();
   }
+  signal?.throwIfAborted();
   throw brokenOff(undefined);
 }
 

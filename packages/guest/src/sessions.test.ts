@@ -162,6 +162,15 @@ test("a client that is refused the port in time says so", async () => {
   assert.equal((await first.info()).isConfigured, true);
 });
 
+test("a session lives longer than the time its opening was given", async () => {
+  const opening = new AbortController();
+  const options = { socketPath: machine.socketPath, timeoutMs: 3000, signal: opening.signal };
+  await using client = await connectGuest(options);
+  await delay(3500);
+  opening.abort();
+  assert.equal((await client.info()).isConfigured, true);
+});
+
 test("aborted and late calls end and leave the session alive", async () => {
   await using client = await connectGuest({ socketPath: machine.socketPath, timeoutMs });
   const spec = containerSpec(["sleep", "1000"]);
@@ -170,8 +179,15 @@ test("aborted and late calls end and leave the session alive", async () => {
   const waiting = client.waitContainer(spec.id, aborter.signal);
   aborter.abort(new Error("enough"));
   await assert.rejects(waiting, { message: "enough" });
+  const reading = new AbortController();
+  const chunks = client.output(spec.id, 0, reading.signal)[Symbol.asyncIterator]();
+  const next = chunks.next();
+  setTimeout(() => reading.abort(new Error("enough")), 100);
+  await assert.rejects(next, { message: "enough" });
+  await assert.rejects(client.removeContainer(spec.id, { timeoutMs: 0 }), { code: "TimedOut" });
   assert.equal((await client.info()).isConfigured, true);
-  await client.removeContainer(spec.id);
+  // The late call went on; asking again waits for it, or finds it done.
+  await client.removeContainer(spec.id).catch((error) => assert.equal(error.code, "NotFound"));
 });
 
 test("a machine that dies ends the session at once", async () => {

@@ -30,8 +30,12 @@ const QUIET: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 /// Docker's default for pods too: a pod's containers share it.
 const SHM_OPTIONS: &CStr = c"mode=1777,size=64m";
 
+const MAX_OPEN_FILES: u64 = 65_536;
+
 pub fn run() -> Result<()> {
     sys::set_undumpable()?;
+    // Each container and each exec takes some; the kernel's default for PID 1 is 1024.
+    sys::set_rlimit(libc::RLIMIT_NOFILE, MAX_OPEN_FILES, MAX_OPEN_FILES)?;
     leave_initramfs()?;
     for (path, kind, flags, options) in [
         (c"/proc", c"proc", QUIET, c""),

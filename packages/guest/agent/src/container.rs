@@ -240,8 +240,12 @@ async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<C
     let root = Root { image, writable, is_read_only: spec.is_root_read_only, binds, terminals, console };
     stages.done("prepare");
     let launched = program::launch(&cgroup, Place::New(&root), &program, stdio).await?;
-    agent.limit_pod_cpu()?;
-    cgroup::limit_container_cpu(&spec.id, &spec.limits)?;
+    let limited = agent.limit_pod_cpu().and_then(|()| cgroup::limit_container_cpu(&spec.id, &spec.limits));
+    if let Err(failure) = limited {
+        let _ = sys::pidfd_kill(launched.pidfd.as_raw_fd(), libc::SIGKILL);
+        let _ = program::wait(&launched.pidfd).await;
+        return Err(failure);
+    }
     for (name, micros) in ["fork", "overlay", "mounts", "identity", "exec"].into_iter().zip(&launched.times) {
         stages.done_at(name, *micros);
     }
@@ -272,10 +276,10 @@ async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<C
     ))
 }
 
-/// Moves output from a pipe to the ring while there is room.
+/// Moves output from a pipe to the ring while there is room. What nobody has read at the removal is dropped.
 async fn pump(container: Rc<Container>, kind: u8, descriptor: Descriptor) {
     let mut changes = container.changes();
-    loop {
+    while !container.is_removed() {
         let room = container.ring.borrow_mut().room();
         if room == 0 {
             let _ = changes.changed().await;
@@ -333,6 +337,7 @@ pub async fn remove(agent: &Rc<Agent>, container: &Rc<Container>) -> Outcome<()>
         }
         return Ok(());
     }
+    container.changed();
     // Ended already: nothing to kill.
     let _ = container.signal(libc::SIGKILL);
     container.wait().await;
@@ -364,7 +369,10 @@ async fn remove_traces(id: &str) {
 async fn empty_in_background(directory: &str) {
     let root = sys::open(c"/cgroup", libc::O_DIRECTORY, 0).and_then(|cgroup| sys::clone_into(cgroup.as_raw_fd(), 0));
     match root {
-        Ok(Cloned::Child) => sys::exit_now(i32::from(trash::empty(Path::new(directory)).is_err())),
+        Ok(Cloned::Child) => {
+            sys::yield_to_others();
+            sys::exit_now(i32::from(trash::empty(Path::new(directory)).is_err()))
+        }
         Ok(Cloned::Parent { pidfd }) => drop(program::wait(&pidfd).await),
         Err(_) => {}
     }

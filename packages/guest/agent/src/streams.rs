@@ -14,9 +14,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// After an exec's program has ended, something it left behind may hold its output open: wait for quiet this long.
 const QUIET: Duration = Duration::from_millis(200);
+/// And at most this long, should it never be quiet.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Counts an output stream while it is open.
 struct Counted<'a>(&'a Container);
@@ -238,10 +241,16 @@ impl Exec {
 
     async fn send_output(&mut self, body: &mut Body) -> Result<ExitStatus, Gone> {
         let mut outputs = std::mem::take(&mut self.own.outputs);
+        let mut deadline = None;
         loop {
             let has_ended = self.end.borrow().is_some();
+            let last = *deadline.get_or_insert_with(|| Instant::now() + LINGER);
+            if !has_ended {
+                deadline = None;
+            }
             let next = tokio::select! {
                 biased;
+                () = tokio::time::sleep_until(last), if has_ended => break,
                 read = read_any(&outputs), if !outputs.is_empty() => Some(read),
                 () = wait_for_end(&mut self.end), if !has_ended => None,
                 () = tokio::time::sleep(QUIET), if has_ended => break,

@@ -266,6 +266,13 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Gives everything else the processor first.
+pub fn yield_to_others() {
+    const LOWEST: libc::c_int = 19;
+    // SAFETY: no pointers; a refusal changes nothing that matters.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
+}
+
 /// What a forked child undoes before it becomes somebody's program: Rust ignores SIGPIPE.
 pub fn reset_signals() {
     // SAFETY: an empty set and the default action.
