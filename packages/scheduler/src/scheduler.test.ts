@@ -212,6 +212,32 @@ test("a pod that somebody else has bound meanwhile counts where it is, not where
   assert.equal((await podNamed(api, "a")).spec.nodeName, "n2");
 });
 
+test("a pod that changes while its binding is under way is not placed a second time", async () => {
+  await using api = await startTestApi();
+  for (const name of ["n1", "n2"]) await addNode(api, readyNode(name));
+  using client = new KubeClient(api.config);
+  const json = client.transport.json.bind(client.transport);
+  const held = Promise.withResolvers<void>();
+  let bindings = 0;
+  client.transport.json = async (method, path, options) => {
+    if (path.endsWith("/binding")) {
+      bindings += 1;
+      await held.promise;
+    }
+    return await json(method, path, options);
+  };
+  await using scheduler = scheduling(client);
+  await api.client.create(resources.pods, podOf("a", "1", "1Gi"));
+  await waitUntil("a is being bound", () => bindings > 0);
+  await api.client.patch(resources.pods, "default", "a", { metadata: { labels: { touched: "yes" } } });
+  await waitUntil("the scheduler has seen the change", () => {
+    return scheduler.pods.get("default/a")?.metadata.labels?.["touched"] === "yes";
+  });
+  held.resolve();
+  await waitUntil("a has a node", async () => await isScheduled(api, "a"));
+  assert.equal(bindings, 1);
+});
+
 test("a binding whose answer was lost still counts", async () => {
   await using api = await startTestApi();
   const each = podNodeRequest(podOf("x", "100m", "128Mi"))?.memoryMiB ?? 0;
