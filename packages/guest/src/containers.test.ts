@@ -9,7 +9,7 @@ let machine: TestMachine;
 let client: GuestClient;
 
 before(async () => {
-  machine = await TestMachine.boot();
+  machine = await TestMachine.boot({ hasScsiImage: true });
   client = await connectGuest({ socketPath: machine.socketPath, timeoutMs: 120_000 });
   await assert.rejects(client.startContainer(containerSpec(["true"])), { code: "BadRequest" });
   assert.equal((await client.info()).isConfigured, false);
@@ -37,6 +37,11 @@ test("output, exit code and times of a container come back", async () => {
   assert.ok(exit.startedMicros >= testConfiguration.epochMicros);
   assert.deepEqual([exit.signal, exit.isOomKilled], [0, false]);
   assert.ok(Object.keys(ran.started.stageMicros).includes("exec"));
+});
+
+test("an image on a SCSI disk is found by its serial number too", async () => {
+  const ran = await runScript(client, "cat /etc/image", { imageDiskSerial: "scsi-image" });
+  assert.equal(ran.stdout, "from the image\n");
 });
 
 test("commands that are not there and cannot be executed are told apart", async () => {

@@ -12,7 +12,7 @@ let machine: TestMachine;
 const timeoutMs = 120_000;
 
 before(async () => {
-  machine = await TestMachine.boot();
+  machine = await TestMachine.boot({ vcpus: 2 });
   await using client = await connectGuest({ socketPath: machine.socketPath, timeoutMs });
   await client.configure(testConfiguration);
 });

@@ -12,6 +12,8 @@ export interface TestMachineOptions {
   readonly memoryMiB?: number;
   readonly scratchMiB?: number;
   readonly vcpus?: number;
+  /** The image disk once more, on a SCSI controller, with the serial `scsi-image`. */
+  readonly hasScsiImage?: boolean;
   /** Of a freshly built agent; default: ISOPOD_TEST_INITRAMFS, else the one in dist. */
   readonly initramfsPath?: string;
 }
@@ -43,6 +45,11 @@ export class TestMachine implements AsyncDisposable {
       "-device",
       `virtio-blk-device,drive=${id},serial=${id}`,
     ];
+    const scsiImage = [
+      ["-device", "virtio-scsi-device,id=scsi"],
+      ["-drive", `file=${file("image.erofs")},if=none,id=scsi-image,format=raw,readonly=on`],
+      ["-device", "scsi-hd,bus=scsi.0,drive=scsi-image,serial=scsi-image"],
+    ].flat();
     const child = spawn(
       "qemu-system-x86_64",
       [
@@ -58,6 +65,7 @@ export class TestMachine implements AsyncDisposable {
         ["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
         disk("image", "image.erofs", ",readonly=on"),
         disk("scratch", "scratch.ext4", ""),
+        options.hasScsiImage === true ? scsiImage : [],
       ].flat(),
       { stdio: ["ignore", "ignore", errors.fd] },
     );
