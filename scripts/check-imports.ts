@@ -35,6 +35,8 @@ function reachable(name: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
+const isTest = (file: string): boolean => file.endsWith(".test.ts") || file.includes("/testing/");
+
 const root = resolve(import.meta.dirname, "..");
 const specifier = /(?:^|\n)\s*(?:import|export)\b[^"';]*?from\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/g;
 const problems: string[] = [];

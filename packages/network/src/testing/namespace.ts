@@ -17,6 +17,8 @@ export class TestNamespace implements AsyncDisposable {
     const namespace = new TestNamespace(`isopodtest-${randomBytes(4).toString("hex")}`);
     await runCommand("ip", ["netns", "add", namespace.name]);
     await namespace.ip("link set dev lo up");
+    // A new namespace begins with the machine's own settings, and a container engine may have made a router of that.
+    await namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=0");
     return namespace;
   }
 
