@@ -575,6 +575,7 @@ export class PodWorker {
       if (policy !== "Never") slot.waiting = { reason: "ContainerCreating", message: "a new virtual machine is made" };
     }
     await this.#closeSegment(now, "VMLost");
+    void this.#writeSegments().catch(() => {});
     await this.#dropInstance();
     if (policy === "Never") this.#failure = { reason: "VMLost", message };
     this.#publish();
@@ -912,7 +913,6 @@ export class PodWorker {
       ),
     };
     await this.#save();
-    await this.#writeSegments();
   }
 
   async #writeSegments(): Promise<void> {

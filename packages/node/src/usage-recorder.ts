@@ -1,4 +1,4 @@
-import { isAlreadyExists, isNotFound, type Pod, resources, type UsageSegment } from "@isopod/api";
+import { isAlreadyExists, isForbidden, isNotFound, type Pod, resources, type UsageSegment } from "@isopod/api";
 import { type Clock, type Logger, retry } from "@isopod/base";
 import type { KubeClient } from "@isopod/client";
 import type { SegmentRecord } from "./instance-record.ts";
@@ -50,21 +50,31 @@ export class UsageRecorder {
         podLabels: pod.metadata.labels ?? {},
       },
     };
-    const end = { spec: { endMicros: segment.endMicros, endCause: segment.endCause } };
     await retry(
       async () => {
+        // An end goes to the object that is there: a namespace that is being deleted takes no new ones.
+        if (segment.endMicros !== undefined && (await this.#patchEnd(namespace, segment, signal))) return;
         try {
           await client.create(resources.usagesegments, object, { signal });
         } catch (error) {
           // A namespace that is gone takes its bill nowhere else: the meter has what was written before.
-          if (isNotFound(error)) return;
+          if (isNotFound(error) || isForbidden(error)) return;
           if (!isAlreadyExists(error)) throw error;
-          if (segment.endMicros !== undefined) {
-            await client.patch(resources.usagesegments, namespace, segment.name, end, { signal });
-          }
         }
       },
       { clock, signal, initialMs: 100, maxMs: 10_000 },
     );
+  }
+
+  /** False when the object is not there yet. */
+  async #patchEnd(namespace: string, segment: SegmentRecord, signal: AbortSignal): Promise<boolean> {
+    const end = { spec: { endMicros: segment.endMicros, endCause: segment.endCause } };
+    try {
+      await this.#options.client.patch(resources.usagesegments, namespace, segment.name, end, { signal });
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
   }
 }
