@@ -120,7 +120,13 @@ export class ContainerLog {
     const record = Buffer.concat(parts);
     const write = async (): Promise<void> => {
       if (this.#isClosed || this.#file === undefined) return;
-      await this.#file.appendFile(record);
+      try {
+        await this.#file.appendFile(record);
+      } catch (error) {
+        // A full disk may have taken a part: cut off, or what comes next would be read as its end.
+        await this.#file.truncate(this.#sizeBytes);
+        throw error;
+      }
       this.#nextOffset = nextOffset;
       this.#sizeBytes += record.length;
       if (this.#sizeBytes > this.#segmentBytes) await this.#rotate();

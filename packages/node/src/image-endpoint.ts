@@ -5,6 +5,9 @@ import { pipeline } from "node:stream/promises";
 import { describeError, systemErrorCode, temporaryDirectory } from "@isopod/base";
 import { type Image, ImageError, type ImageStore } from "@isopod/image";
 
+/** What the directories of archives that are being read begin with. */
+export const uploadPrefix = "upload-";
+
 /** An image as clients see it. */
 function summary(image: Image): object {
   const { digest, references, sizeBytes, downloadBytes, createdMs, architecture } = image;
@@ -67,7 +70,7 @@ async function loadUpload(
   request: IncomingMessage,
   options: { readonly reference?: string; readonly signal: AbortSignal },
 ): Promise<readonly Image[]> {
-  await using directory = await temporaryDirectory("upload-", uploadsDirectory);
+  await using directory = await temporaryDirectory(uploadPrefix, uploadsDirectory);
   const path = join(directory.path, "archive");
   try {
     await pipeline(request, createWriteStream(path), { signal: options.signal });

@@ -33,7 +33,8 @@ export async function ensureImage(
 ): Promise<Image> {
   const { images, client, clock, events } = options;
   const reference = container.image ?? "";
-  const fieldPath = `spec.containers{${container.name}}`;
+  const isInit = pod.spec.initContainers?.includes(container) === true;
+  const fieldPath = `spec.${isInit ? "initContainers" : "containers"}{${container.name}}`;
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     try {

@@ -1,46 +1,57 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "@isopod/base";
-import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
+import { type InstanceRecord, InstanceRecords, recordVersion, UserIds } from "./instance-record.ts";
 
 const record: InstanceRecord = {
-  version: 1,
+  version: recordVersion,
   podUID: "uid-1",
   namespace: "shop",
   name: "web",
   userId: 2_000_001,
   vmCount: 1,
-  containers: [{ name: "main", restartCount: 2, imageDigest: "sha256:1", current: { id: "c0-2", startedMicros: 5 } }],
-  segments: [{ name: "uid-1-0", startMicros: 5, isWritten: true }],
+  containers: [
+    { name: "main", restartCount: 2, imageDigest: "sha256:1", current: { id: "c0-2", vm: 1, startedMicros: 5 } },
+  ],
+  segments: [{ name: "uid-1-0", cpuMilli: 250, memoryMiB: 512, podLabels: {}, startMicros: 5, isWritten: true }],
   stages: { seen: 1 },
   isReleased: false,
 };
 
-test("records come back as they were saved, and are gone when removed", async () => {
+const nothingRuns = async (): Promise<void> => {};
+
+test("records come back as they were saved, synced or not, and are gone when removed", async () => {
   await using directory = await temporaryDirectory();
   const records = new InstanceRecords(join(directory.path, "instances"));
-  assert.deepEqual(await records.load(), []);
-  await records.save(record);
-  await records.save({ ...record, vmCount: 2 });
-  assert.deepEqual(await new InstanceRecords(records.directory).load(), [{ ...record, vmCount: 2 }]);
+  assert.deepEqual(await records.load(nothingRuns), []);
+  await records.save(record, { isDurable: true });
+  await records.save({ ...record, vmCount: 2 }, { isDurable: false });
+  assert.deepEqual(await new InstanceRecords(records.directory).load(nothingRuns), [{ ...record, vmCount: 2 }]);
   await records.remove(record.podUID);
   await records.remove(record.podUID);
   assert.deepEqual(await readdir(records.directory), []);
 });
 
-test("a directory whose record was never written is cleared away", async () => {
+test("a directory whose record was never written, or cannot be read, is cleared away", async () => {
   await using directory = await temporaryDirectory();
   const records = new InstanceRecords(directory.path);
   await mkdir(join(directory.path, "uid-2", "logs"), { recursive: true });
-  await writeFile(join(directory.path, "uid-2", "record.json.tmp-1-x"), "{");
-  await records.save(record);
+  await writeFile(join(directory.path, "uid-2", "record.json.new"), "{");
+  // What a power loss may leave of a file that was not synced.
+  await mkdir(join(directory.path, "uid-3"));
+  await writeFile(join(directory.path, "uid-3", "record.json"), "");
+  await writeFile(join(directory.path, "heartbeat"), "");
+  await records.save(record, { isDurable: false });
+  const cleared: string[] = [];
+  const loaded = await records.load(async (path) => void cleared.push(basename(path)));
   assert.deepEqual(
-    (await records.load()).map((one) => one.podUID),
+    loaded.map((one) => one.podUID),
     ["uid-1"],
   );
-  assert.deepEqual(await readdir(directory.path), ["uid-1"]);
+  assert.deepEqual(cleared.toSorted(), ["uid-2", "uid-3"]);
+  assert.deepEqual((await readdir(directory.path)).toSorted(), ["heartbeat", "uid-1"]);
 });
 
 test("user ids are given once, rest as long as possible, and run out", () => {

@@ -1,10 +1,15 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode, writeFileAtomically } from "@isopod/base";
+
+/** Changes with the meaning of a record's fields. */
+export const recordVersion = 2;
 
 /** One attempt at running a container, as the node agent must remember it over its own death. */
 export interface ContainerAttempt {
   readonly id: string;
+  /** Number of the VM it ran in: an init container that is done in one VM is not in the next. */
+  readonly vm: number;
   readonly startedMicros: number;
   readonly exit?: {
     readonly exitCode: number;
@@ -24,9 +29,12 @@ export interface ContainerRecord {
   readonly imageDigest: string;
 }
 
-/** The open or last usage segment. */
+/** One stretch of billed time, with all that its API object needs: the pod may be gone when it is written. */
 export interface SegmentRecord {
   readonly name: string;
+  readonly cpuMilli: number;
+  readonly memoryMiB: number;
+  readonly podLabels: Readonly<Record<string, string>>;
   readonly startMicros: number;
   readonly endMicros?: number;
   readonly endCause?: string;
@@ -39,7 +47,7 @@ export interface SegmentRecord {
  * thing it speaks of is relied on, so that `kill -9` at any moment loses nothing.
  */
 export interface InstanceRecord {
-  readonly version: 1;
+  readonly version: typeof recordVersion;
   readonly podUID: string;
   readonly namespace: string;
   readonly name: string;
@@ -64,26 +72,47 @@ export class InstanceRecords {
     return join(this.directory, podUID);
   }
 
-  /** Every record on disk; a directory without one was being made when the node agent died, and is removed. */
-  async load(): Promise<readonly InstanceRecord[]> {
+  /**
+   * Every record on disk. A directory without a readable one was being made when the node agent died, or holds what a
+   * power loss left of one: `clearAway` is to end what may still run from it, then it is removed.
+   */
+  async load(clearAway: (directory: string) => Promise<void>): Promise<readonly InstanceRecord[]> {
     await mkdir(this.directory, { recursive: true, mode: 0o711 });
     const records: InstanceRecord[] = [];
-    for (const podUID of await readdir(this.directory)) {
-      try {
-        records.push(JSON.parse(await readFile(join(this.directory, podUID, "record.json"), "utf8")) as InstanceRecord);
-      } catch (error) {
-        if (systemErrorCode(error) !== "ENOENT") throw error;
-        await rm(this.directoryOf(podUID), { recursive: true, force: true });
-      }
+    for (const entry of await readdir(this.directory, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      const record = await this.read(entry.name);
+      if (record === undefined) {
+        await clearAway(this.directoryOf(entry.name));
+        await this.remove(entry.name);
+      } else records.push(record);
     }
     return records;
   }
 
-  async save(record: InstanceRecord): Promise<void> {
+  /** Undefined when there is none, or none that can be read. */
+  async read(podUID: string): Promise<InstanceRecord | undefined> {
+    try {
+      const record = JSON.parse(
+        await readFile(join(this.directoryOf(podUID), "record.json"), "utf8"),
+      ) as InstanceRecord;
+      return record.version === recordVersion && record.podUID === podUID ? record : undefined;
+    } catch (error) {
+      if (systemErrorCode(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Replaced whole or not at all, whatever kills this process; with `isDurable` also when the power fails. */
+  async save(record: InstanceRecord, options: { readonly isDurable: boolean }): Promise<void> {
     const directory = this.directoryOf(record.podUID);
     // Searchable, not listable: the VM's own user reaches its sockets through it.
     await mkdir(directory, { recursive: true, mode: 0o711 });
-    await writeFileAtomically(join(directory, "record.json"), `${JSON.stringify(record)}\n`, 0o600);
+    const path = join(directory, "record.json");
+    const text = `${JSON.stringify(record)}\n`;
+    if (options.isDurable) return await writeFileAtomically(path, text, 0o600);
+    await writeFile(`${path}.new`, text, { mode: 0o600 });
+    await rename(`${path}.new`, path);
   }
 
   async remove(podUID: string): Promise<void> {

@@ -16,6 +16,7 @@ import {
 } from "@isopod/guest";
 import type { Machine, MachineExit, MachineSpec, Vmm } from "@isopod/vmm";
 import type { ContainerLog } from "./container-log.ts";
+import { lastWords } from "./last-words.ts";
 
 export interface InstanceOptions {
   readonly vmm: Vmm;
@@ -37,17 +38,34 @@ export class Instance {
   readonly lost: Promise<MachineExit>;
   readonly #options: InstanceOptions;
   readonly #ended = new AbortController();
+  readonly #detached = new AbortController();
   #client: Promise<GuestClient> | undefined;
+  #exit: MachineExit | undefined;
+  #isHeard = false;
 
   private constructor(machine: Machine, options: InstanceOptions) {
     this.machine = machine;
     this.#options = options;
     this.lost = machine.exited;
     void machine.exited.then((exit) => {
-      this.#ended.abort(
-        new Error(`the virtual machine is gone: ${exit.stderrTail || exit.consoleTail || "no last words"}`),
-      );
+      this.#exit = exit;
+      this.#end(`the virtual machine is gone: ${lastWords(exit)}`);
     });
+  }
+
+  /** Aborts when the VM is gone, or is being ended by {@link kill}: nothing more is to be had from it. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** How the VM ended, once it has. */
+  get exit(): MachineExit | undefined {
+    return this.#exit;
+  }
+
+  /** Whether the guest has spoken to this process: proof that the VM lived in its time. */
+  get isHeard(): boolean {
+    return this.#isHeard;
   }
 
   static async boot(spec: MachineSpec, options: InstanceOptions, signal: AbortSignal): Promise<Instance> {
@@ -135,14 +153,20 @@ export class Instance {
 
   /** Ends the VM at once. Idempotent. */
   async kill(): Promise<void> {
+    this.#end("the virtual machine was ended");
     await this.machine.kill();
     await this.#closeClient();
   }
 
   /** Lets go of the VM without ending it. */
   async detach(): Promise<void> {
+    this.#detached.abort(new Error("the node agent lets go of the virtual machine"));
     await this.#closeClient();
     this.machine.detach();
+  }
+
+  #end(message: string): void {
+    if (!this.#ended.signal.aborted) this.#ended.abort(new Error(message));
   }
 
   #until(signal: AbortSignal): AbortSignal {
@@ -158,28 +182,26 @@ export class Instance {
   async #connected(signal: AbortSignal): Promise<GuestClient> {
     signal.throwIfAborted();
     this.#ended.signal.throwIfAborted();
-    if (this.#client === undefined) {
-      const connecting = connectGuest({
-        socketPath: this.machine.agentSocketPath,
-        logger: this.#options.logger,
-        timeoutMs: this.#options.bootTimeoutMs,
-        // The session outlives the call that opened it: only the VM's end stops it.
-        signal: this.#ended.signal,
-      });
-      this.#client = connecting;
-      connecting.then(
-        (client) => {
-          const forget = (): void => {
-            if (this.#client === connecting) this.#client = undefined;
-          };
-          void client.closed.then(forget);
-        },
-        () => {
-          if (this.#client === connecting) this.#client = undefined;
-        },
-      );
-    }
-    return await this.#client;
+    this.#client ??= this.#connect();
+    return await unlessAborted(this.#client, signal);
+  }
+
+  /** The session outlives the call that opened it: only the VM's end, and the detach, stop it. */
+  #connect(): Promise<GuestClient> {
+    const connecting = connectGuest({
+      socketPath: this.machine.agentSocketPath,
+      logger: this.#options.logger,
+      timeoutMs: this.#options.bootTimeoutMs,
+      signal: AbortSignal.any([this.#ended.signal, this.#detached.signal]),
+    });
+    const forget = (): void => {
+      if (this.#client === connecting) this.#client = undefined;
+    };
+    connecting.then((client) => {
+      this.#isHeard = true;
+      void client.closed.then(forget);
+    }, forget);
+    return connecting;
   }
 
   /** Repeats `question` on a new session while the old one broke and the VM lives. */
@@ -192,10 +214,23 @@ export class Instance {
         if (signal.aborted || this.#ended.signal.aborted) throw error;
         const isBroken = error instanceof GuestError && error.code === "Disconnected";
         if (!isBroken && !isAbort(error)) throw error;
+        // A VM that ends breaks its session first: a moment later its end is known, and that is not worth a word.
+        const until = this.#until(signal);
+        await this.#options.clock.sleep(backoffDelayMs(attempt, { initialMs: 50, maxMs: 2000 }), until);
         this.#options.logger.warn({ machine: this.machine.id, attempt }, "the guest's session broke; opening another");
-        await this.#options.clock.sleep(backoffDelayMs(attempt, { initialMs: 20, maxMs: 2000 }), signal);
       }
     }
+  }
+}
+
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

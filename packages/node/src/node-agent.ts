@@ -1,15 +1,21 @@
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { isNotFound, type NetworkInterface, type Pod, resources, type VPC } from "@isopod/api";
-import { type Clock, describeError, type Logger, retry } from "@isopod/base";
+import { backoffDelayMs, type Clock, describeError, type Logger, retry } from "@isopod/base";
 import { EventRecorder, Informer, type KubeClient, keyOf } from "@isopod/client";
 import type { ImageStore } from "@isopod/image";
 import type { HostNetwork } from "@isopod/network";
 import type { Vmm } from "@isopod/vmm";
 import type { ScratchDisks } from "@isopod/volume";
+import { keepHeartbeat, lastHeartbeat } from "./heartbeat.ts";
+import { Instance } from "./instance.ts";
 import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
+import { uploadPrefix } from "./image-endpoint.ts";
 import { type KubeletServer, type KubeletTls, startKubeletServer } from "./kubelet-server.ts";
 import { NodeRegistration, type NodeSettings } from "./node-registration.ts";
 import { hostDns } from "./pod-files.ts";
-import { PodWorker, type PodWorkerOptions } from "./pod-worker.ts";
+import type { PodWorkerOptions } from "./pod-context.ts";
+import { PodWorker } from "./pod-worker.ts";
 import { UsageRecorder } from "./usage-recorder.ts";
 
 export interface NodeAgentOptions {
@@ -32,6 +38,8 @@ export interface NodeAgentOptions {
   readonly bootTimeoutMs?: number;
 }
 
+const workerBackoff = { initialMs: 1000, maxMs: 60_000 } as const;
+
 /** User ids are not reused until this many others were. */
 const userIdCount = 10_000;
 
@@ -44,7 +52,7 @@ const userIdCount = 10_000;
  */
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
-  readonly #workers = new Map<string, { readonly worker: PodWorker; readonly done: Promise<void> }>();
+  readonly #workers = new Map<string, { worker: PodWorker; done: Promise<void> }>();
   readonly #records: InstanceRecords;
   /** Records of an earlier process by pod UID: whoever sees the pod first, list or resume, takes it up with its record. */
   readonly #earlier = new Map<string, InstanceRecord>();
@@ -56,6 +64,7 @@ export class NodeAgent {
   readonly #stop = new AbortController();
   #server: KubeletServer | undefined;
   #running: Promise<unknown> = Promise.resolve();
+  #beating: Promise<void> = Promise.resolve();
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
@@ -73,7 +82,10 @@ export class NodeAgent {
   async start(): Promise<void> {
     const { client, clock, logger, settings, kubeletTls, images } = this.#options;
     const signal = this.#stop.signal;
-    const records = await this.#records.load();
+    const bootTimeoutMs = this.#options.bootTimeoutMs ?? 120_000;
+    const records = await this.#records.load(async (directory) => await this.#clearAway(directory, bootTimeoutMs));
+    const heartbeatPath = join(this.#records.directory, "heartbeat");
+    const lastHeartbeatMicros = await lastHeartbeat(heartbeatPath);
     for (const record of records) {
       this.#earlier.set(record.podUID, record);
       if (record.userId !== 0 && !record.isReleased) this.#userIds.take(record.userId);
@@ -82,14 +94,16 @@ export class NodeAgent {
       ...this.#options,
       events: this.#events,
       usage: new UsageRecorder({ client, clock, logger, nodeName: settings.name }),
+      nodeName: settings.name,
       hostIP: settings.hostIP,
+      lastHeartbeatMicros,
       records: this.#records,
       userIds: this.#userIds,
       dns: await hostDns(),
       interfaceOf: async (podUID, until) => await this.#interfaceOf(podUID, until),
       vpc: async (name, until) =>
         this.#vpcs.get(name) ?? (await client.get(resources.vpcs, undefined, name, { signal: until })),
-      bootTimeoutMs: this.#options.bootTimeoutMs ?? 120_000,
+      bootTimeoutMs,
     };
     this.#server = await startKubeletServer({
       port: this.#options.kubeletPort,
@@ -119,6 +133,8 @@ export class NodeAgent {
       }),
     ]);
     await this.#resume(records, workerOptions);
+    // Not before: a VM that died with the last node agent is to be found by that one's heartbeat.
+    this.#beating = keepHeartbeat(heartbeatPath, clock, logger, signal);
     await Promise.all([registered.promise, this.#pods.ready, this.#vpcs.ready]);
     logger.info({ node: settings.name, instances: this.#workers.size, port: this.#server.port }, "node agent is ready");
   }
@@ -128,7 +144,7 @@ export class NodeAgent {
     for (const { worker } of this.#workers.values()) worker.detach();
     await Promise.all([...this.#workers.values()].map((one) => one.done));
     this.#stop.abort(new Error("the node agent stops"));
-    await this.#running;
+    await Promise.all([this.#running, this.#beating]);
     await this.#events.flush();
     await this.#server?.close();
   }
@@ -151,13 +167,13 @@ export class NodeAgent {
         );
         if (this.#workers.has(record.podUID)) return;
         if (pod?.metadata.uid === record.podUID) this.#begin(pod, options);
-        else await this.#endOrphan(record, options);
+        else this.#endOrphan(record, options);
       }),
     );
   }
 
   /** The pod of this record was removed for good while nobody watched. */
-  async #endOrphan(record: InstanceRecord, options: PodWorkerOptions): Promise<void> {
+  #endOrphan(record: InstanceRecord, options: PodWorkerOptions): void {
     const containers = record.containers.map(({ name }) => ({ name, image: "" }));
     const pod: Pod = {
       apiVersion: "v1",
@@ -167,44 +183,88 @@ export class NodeAgent {
     };
     this.#begin(pod, options);
     this.#workers.get(record.podUID)?.worker.update(undefined);
-    await this.#workers.get(record.podUID)?.done;
+  }
+
+  /** Ends what may run from a directory that no readable record speaks of. */
+  async #clearAway(directory: string, bootTimeoutMs: number): Promise<void> {
+    const { vmm, clock, logger, images, network } = this.#options;
+    if (basename(directory).startsWith(uploadPrefix)) return;
+    logger.warn({ directory }, "an instance without a record is cleared away");
+    for (const name of await readdir(directory)) {
+      if (!name.startsWith("vm-")) continue;
+      const instance = await Instance.find(join(directory, name), { vmm, clock, logger, bootTimeoutMs });
+      await instance?.kill();
+    }
+    await network.detach(basename(directory));
+    await images.release(basename(directory));
   }
 
   #onPod(pod: Pod | undefined, previous: Pod | undefined, options: PodWorkerOptions): void {
     // The same name may be a new pod.
-    if (previous !== undefined && pod?.metadata.uid !== previous.metadata.uid) {
-      this.#workers.get(previous.metadata.uid ?? "")?.worker.update(undefined);
-    }
+    if (previous !== undefined && pod?.metadata.uid !== previous.metadata.uid) void this.#confirmGone(previous);
     if (pod === undefined) return;
     const known = this.#workers.get(pod.metadata.uid ?? "");
     if (known === undefined) this.#begin(pod, options);
     else known.worker.update(pod);
   }
 
+  /**
+   * A pod that the copy no longer has was deleted, or a list came back without it: an instance is ended only when the
+   * API says of this very pod that it is gone.
+   */
+  async #confirmGone(pod: Pod): Promise<void> {
+    const { client, clock, logger } = this.#options;
+    const { namespace, name, uid = "" } = pod.metadata;
+    if (!this.#workers.has(uid)) return;
+    const ask = async (): Promise<boolean> => {
+      try {
+        return (await client.get(resources.pods, namespace, name, { signal: this.#stop.signal })).metadata.uid !== uid;
+      } catch (error) {
+        if (isNotFound(error)) return true;
+        throw error;
+      }
+    };
+    try {
+      const isGone = await retry(ask, { clock, signal: this.#stop.signal, initialMs: 100, maxMs: 5000 });
+      if (isGone) this.#workers.get(uid)?.worker.update(undefined);
+      else logger.warn({ pod: keyOf(pod) }, "a list came back without a pod that is still there");
+    } catch (error) {
+      if (!this.#stop.signal.aborted) throw error;
+    }
+  }
+
   #begin(pod: Pod, options: PodWorkerOptions): void {
-    const { logger } = this.#options;
     const uid = pod.metadata.uid ?? "";
     if (this.#workers.has(uid) || this.#stop.signal.aborted) return;
-    const worker = new PodWorker(pod, this.#earlier.get(uid), options);
+    const entry = { worker: new PodWorker(pod, this.#earlier.get(uid), options), done: Promise.resolve() };
     this.#earlier.delete(uid);
-    const done = worker
-      .run()
-      .catch((error: unknown) => {
-        logger.error(
-          { pod: keyOf(pod), reason: describeError(error) },
-          "the pod's worker failed; it is taken up again at the next start",
-        );
-      })
-      .finally(() => this.#workers.delete(uid));
-    this.#workers.set(uid, { worker, done });
+    this.#workers.set(uid, entry);
+    entry.done = this.#keepRunning(entry, options).finally(() => this.#workers.delete(uid));
+  }
+
+  /** A worker that fails for a reason nobody thought of is replaced by one that begins with the record. */
+  async #keepRunning(entry: { worker: PodWorker }, options: PodWorkerOptions): Promise<void> {
+    const { clock, logger } = this.#options;
+    for (let failures = 0; !this.#stop.signal.aborted; failures++) {
+      const { worker } = entry;
+      try {
+        return await worker.run();
+      } catch (error) {
+        const reason = describeError(error);
+        logger.error({ pod: keyOf(worker.pod), reason }, "the pod's worker failed; another takes its place");
+      }
+      await clock.sleep(backoffDelayMs(failures, workerBackoff), this.#stop.signal).catch(() => {});
+      const { pod, isGone } = worker;
+      entry.worker = new PodWorker(pod, await this.#records.read(pod.metadata.uid ?? ""), options);
+      if (isGone) entry.worker.update(undefined);
+    }
   }
 
   #findWorker(namespace: string, name: string): PodWorker | undefined {
-    for (const { worker } of this.#workers.values()) {
-      const { metadata } = worker.pod;
-      if (metadata.namespace === namespace && metadata.name === name) return worker;
-    }
-    return undefined;
+    const isWanted = ({ metadata }: Pod): boolean => metadata.namespace === namespace && metadata.name === name;
+    const found = [...this.#workers.values()].map((one) => one.worker).filter((worker) => isWanted(worker.pod));
+    // One of that name may still be on its way out when the next is there already.
+    return found.find((worker) => !worker.isGone) ?? found[0];
   }
 
   async #interfaceOf(podUID: string, signal: AbortSignal): Promise<NetworkInterface> {

@@ -59,21 +59,16 @@ async function fetchAll<T extends KubeObject>(
 }
 
 /** Fetches the config maps and secrets the pod names, and no others. */
-export async function fetchSources(
+export async function fetchReferences(
   client: KubeClient,
   pod: Pod,
-  facts: Pick<PodSources, "podIP" | "hostIP" | "size">,
   signal: AbortSignal,
-): Promise<PodSources> {
+): Promise<Pick<PodSources, "configMap" | "secret">> {
   const [configMaps, secrets] = await Promise.all([
     fetchAll<ConfigMap>(client, resources.configmaps, pod, configMapNames(pod), signal),
     fetchAll<Secret>(client, resources.secrets, pod, secretNames(pod), signal),
   ]);
-  return {
-    ...facts,
-    configMap: (name) => configMaps.get(name),
-    secret: (name) => secrets.get(name),
-  };
+  return { configMap: (name) => configMaps.get(name), secret: (name) => secrets.get(name) };
 }
 
 /** Credentials for an image's registry from the pod's `imagePullSecrets`; the first that fits. */

@@ -7,7 +7,7 @@ import { containerWith, podWith } from "./testing/pods.ts";
 const now = Date.parse("2026-01-02T03:04:05Z");
 const micros = now * 1000;
 
-const running = { id: "c0-0", startedMicros: micros };
+const running = { id: "c0-0", vm: 1, startedMicros: micros };
 const ended = (exitCode: number, reason = exitCode === 0 ? "Completed" : "Error") => ({
   ...running,
   exit: { exitCode, signal: 0, reason, message: "", startedMicros: micros, finishedMicros: micros + 2_000_000 },
@@ -92,7 +92,7 @@ test("in its back-off a container waits, and the attempt that ended is its last 
 });
 
 test("after a restart the attempt before is the last state", () => {
-  const second = { id: "c0-1", startedMicros: micros };
+  const second = { id: "c0-1", vm: 1, startedMicros: micros };
   const made = status({ containers: [container({ current: second, previous: ended(137, "OOMKilled") })] });
   assert.equal(made.containerStatuses?.[0]?.lastState?.terminated?.reason, "OOMKilled");
   assert.ok(made.containerStatuses?.[0]?.state?.running);
@@ -108,9 +108,11 @@ test("a pod is over when it is said to be: succeeded if every container was", ()
   assert.equal(over(2).containerStatuses?.[0]?.state?.terminated?.exitCode, 2);
 });
 
-test("a pod with a failure of its own has failed, with its reason", () => {
+test("a pod with a failure of its own has failed once nothing of it runs, with its reason", () => {
   const failure = { reason: "DeadlineExceeded", message: "too long" };
-  const made = status({ failure });
+  const ending = status({ failure });
+  assert.deepEqual([ending.phase, ending.reason], ["Running", "DeadlineExceeded"]);
+  const made = status({ failure, isOver: true });
   assert.deepEqual([made.phase, made.reason, made.message], ["Failed", "DeadlineExceeded", "too long"]);
 });
 

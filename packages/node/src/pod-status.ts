@@ -83,8 +83,9 @@ function containerStatus(pod: Pod, view: ContainerView): ContainerStatus {
 
 function phaseOf(view: PodView): PodPhase {
   const apps = view.containers.filter((one) => !one.isInit);
-  if (view.failure !== undefined) return "Failed";
   if (view.isOver) {
+    // Not before: the phase tells the API that the instance's address and room are free.
+    if (view.failure !== undefined) return "Failed";
     const isSuccess =
       apps.every((one) => one.current?.exit?.exitCode === 0) &&
       view.containers.every(

@@ -1,5 +1,5 @@
-import { isAlreadyExists, isForbidden, isNotFound, type Pod, resources, type UsageSegment } from "@isopod/api";
-import { type Clock, type Logger, retry } from "@isopod/base";
+import { isAlreadyExists, isForbidden, isInvalid, isNotFound, resources, type UsageSegment } from "@isopod/api";
+import { type Clock, describeError, type Logger, retry } from "@isopod/base";
 import type { KubeClient } from "@isopod/client";
 import type { SegmentRecord } from "./instance-record.ts";
 
@@ -8,6 +8,13 @@ export interface UsageRecorderOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly nodeName: string;
+}
+
+/** Whose segment it is; from the record, since the pod may be gone. */
+export interface PodIdentity {
+  readonly podUID: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** Label by which the meter and `isopod bill` find the segments of one pod. */
@@ -24,57 +31,62 @@ export class UsageRecorder {
     this.#options = options;
   }
 
-  /** Brings one segment's API object to the record's state; keeps trying while the API is away. */
-  async write(
-    pod: Pod,
-    size: { readonly cpuMilli: number; readonly memoryMiB: number },
-    segment: SegmentRecord,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { client, clock, nodeName } = this.#options;
-    const namespace = pod.metadata.namespace ?? "default";
-    const object: UsageSegment = {
+  /**
+   * Brings one segment's API object to the record's state; keeps trying while the API is away. What the API refuses for
+   * good is logged and given up: it must not keep the pod from going.
+   */
+  async write(pod: PodIdentity, segment: SegmentRecord, signal: AbortSignal): Promise<void> {
+    const { client, clock, logger } = this.#options;
+    const { namespace } = pod;
+    const end = { spec: { endMicros: segment.endMicros, endCause: segment.endCause } };
+    const put = async (): Promise<void> => {
+      // The end first: a namespace that is being emptied takes changes, but no new objects.
+      if (segment.endMicros !== undefined) {
+        try {
+          await client.patch(resources.usagesegments, namespace, segment.name, end, { signal });
+          return;
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+        }
+      }
+      try {
+        await client.create(resources.usagesegments, this.#objectOf(pod, segment), { signal });
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+      }
+    };
+    try {
+      const isRetryable = (error: unknown): boolean => !isFinal(error);
+      await retry(put, { clock, signal, initialMs: 100, maxMs: 10_000, isRetryable });
+    } catch (error) {
+      if (!isFinal(error)) throw error;
+      const log = { segment: segment.name, namespace, pod: pod.name, reason: describeError(error) };
+      logger.error(log, "the API refused a usage segment; this time is not billed");
+    }
+  }
+
+  #objectOf(pod: PodIdentity, segment: SegmentRecord): UsageSegment {
+    return {
       apiVersion: "isopod.dev/v1alpha1",
       kind: "UsageSegment",
-      metadata: { name: segment.name, namespace, labels: { [podUidLabel]: pod.metadata.uid ?? "" } },
+      metadata: { name: segment.name, namespace: pod.namespace, labels: { [podUidLabel]: pod.podUID } },
       spec: {
-        podName: pod.metadata.name,
-        podUID: pod.metadata.uid ?? "",
-        nodeName,
-        cpuMilli: size.cpuMilli,
-        memoryMiB: size.memoryMiB,
+        podName: pod.name,
+        podUID: pod.podUID,
+        nodeName: this.#options.nodeName,
+        cpuMilli: segment.cpuMilli,
+        memoryMiB: segment.memoryMiB,
         state: "Running",
         startMicros: segment.startMicros,
         ...(segment.endMicros === undefined ? {} : { endMicros: segment.endMicros }),
         ...(segment.endCause === undefined ? {} : { endCause: segment.endCause }),
-        podLabels: pod.metadata.labels ?? {},
+        podLabels: segment.podLabels,
       },
     };
-    await retry(
-      async () => {
-        // An end goes to the object that is there: a namespace that is being deleted takes no new ones.
-        if (segment.endMicros !== undefined && (await this.#patchEnd(namespace, segment, signal))) return;
-        try {
-          await client.create(resources.usagesegments, object, { signal });
-        } catch (error) {
-          // A namespace that is gone takes its bill nowhere else: the meter has what was written before.
-          if (isNotFound(error) || isForbidden(error)) return;
-          if (!isAlreadyExists(error)) throw error;
-        }
-      },
-      { clock, signal, initialMs: 100, maxMs: 10_000 },
-    );
   }
+}
 
-  /** False when the object is not there yet. */
-  async #patchEnd(namespace: string, segment: SegmentRecord, signal: AbortSignal): Promise<boolean> {
-    const end = { spec: { endMicros: segment.endMicros, endCause: segment.endCause } };
-    try {
-      await this.#options.client.patch(resources.usagesegments, namespace, segment.name, end, { signal });
-      return true;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
-  }
+/** The namespace is gone or going, or the object is not one the API takes: trying again changes nothing. */
+function isFinal(error: unknown): boolean {
+  return isNotFound(error) || isForbidden(error) || isInvalid(error);
 }

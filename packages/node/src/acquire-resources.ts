@@ -1,0 +1,183 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type NetworkInterface, resources, type VPC } from "@isopod/api";
+import { describeError, retry } from "@isopod/base";
+import type { Image } from "@isopod/image";
+import type { AttachedInterface } from "@isopod/network";
+import type { MachineDisk } from "@isopod/vmm";
+import { containerEnvironment, type PodSources } from "./container-environment.ts";
+import { guestVolumes } from "./container-plan.ts";
+import { ensureImage } from "./image-pulls.ts";
+import { NodeError } from "./node-error.ts";
+import type { PodContext } from "./pod-context.ts";
+import { fetchReferences } from "./pod-inputs.ts";
+import { scratchBytes } from "./scratch-size.ts";
+
+/** Everything an instance is made of. */
+export interface Resources {
+  /** By digest. */
+  readonly images: ReadonlyMap<string, Image>;
+  readonly eni: NetworkInterface;
+  readonly vpc: VPC;
+  readonly attached: AttachedInterface;
+  readonly disks: readonly MachineDisk[];
+  readonly sources: PodSources;
+}
+
+export const scratchSerial = "scratch";
+
+/** Disk serial of an image in its VM: at most 20 characters. */
+export function imageSerial(digest: string): string {
+  return `i-${digest.slice(7, 23)}`;
+}
+
+export function scratchPathOf(directory: string): string {
+  return join(directory, "scratch.qcow2");
+}
+
+/**
+ * Gathers what the instance is made of, side by side; each piece is idempotent. `isNew` tells that a VM will be booted:
+ * it gets an empty scratch disk, while one that was found again keeps its own.
+ *
+ * When one piece cannot be had the others are told to stop, and have stopped when this rejects: whoever releases then
+ * does not race with them.
+ */
+export async function acquireResources(context: PodContext, isNew: boolean): Promise<Resources> {
+  await ensureUserId(context);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([context.signal, failed.signal]);
+  const all = [
+    pullImages(context, signal),
+    attachNetwork(context, signal),
+    fetchReferences(context.options.client, context.pod, signal),
+    isNew ? makeScratch(context, signal) : Promise.resolve(undefined),
+  ] as const;
+  for (const one of all) one.catch((error: unknown) => failed.abort(error));
+  await Promise.allSettled(all);
+  failed.signal.throwIfAborted();
+  const [images, network, references, scratch] = await Promise.all(all);
+  const sources = {
+    ...references,
+    podIP: network.eni.spec.address,
+    hostIP: context.options.hostIP,
+    size: context.size,
+  };
+  if (isNew) {
+    // What is missing is told before a VM is made for nothing.
+    guestVolumes(context.pod, sources);
+    for (const slot of context.slots) containerEnvironment(context.pod, slot.container, sources);
+  }
+  const imageDisks = [...images.values()].map(
+    (image): MachineDisk => ({ type: "parts", serial: imageSerial(image.digest), parts: image.disk }),
+  );
+  const [first, ...others] = imageDisks;
+  const disks = [first, scratch, ...others].filter((one) => one !== undefined);
+  return { images, ...network, disks, sources };
+}
+
+/**
+ * A host user for the VM. The record is written before anything is made for the pod: what a crash leaves behind is
+ * found by it.
+ */
+async function ensureUserId({ record, pod, options }: PodContext): Promise<void> {
+  if (record.value.userId !== 0) return;
+  const userId = options.userIds.allocate();
+  if (userId === undefined) {
+    throw new NodeError("every host user id for instances is taken", {
+      code: "NoUserId",
+      stage: "boot",
+      object: pod.metadata.name,
+      remedy: "Remove finished pods, or run fewer instances on this node.",
+    });
+  }
+  record.change({ userId });
+  await record.save();
+}
+
+async function pullImages(context: PodContext, signal: AbortSignal): Promise<ReadonlyMap<string, Image>> {
+  const { images } = context.options;
+  const pulled = new Map<string, Image>();
+  const byReference = new Map<string, Promise<Image>>();
+  await Promise.all(
+    context.slots.map(async (slot) => {
+      const reference = slot.container.image ?? "";
+      // A container that ran before keeps the image it ran with.
+      const known = slot.imageDigest === "" ? undefined : await images.get(slot.imageDigest);
+      if (known === undefined && !byReference.has(reference)) {
+        const onWaiting = (waiting: { readonly reason: string; readonly message?: string } | undefined): void => {
+          for (const other of context.slots) {
+            if (other.container.image === reference && other.current === undefined) {
+              other.waiting = waiting ?? { reason: "ContainerCreating" };
+            }
+          }
+          context.publish();
+        };
+        byReference.set(reference, ensureImage(context.pod, slot.container, context.options, onWaiting, signal));
+      }
+      const image = known ?? (await byReference.get(reference));
+      if (image === undefined) return;
+      slot.imageDigest = image.digest;
+      await images.hold(image.digest, context.podUID);
+      pulled.set(image.digest, image);
+    }),
+  );
+  context.stage("image");
+  return pulled;
+}
+
+async function attachNetwork(
+  context: PodContext,
+  signal: AbortSignal,
+): Promise<{ readonly eni: NetworkInterface; readonly vpc: VPC; readonly attached: AttachedInterface }> {
+  const { network, interfaceOf, vpc: findVpc } = context.options;
+  const eni = await interfaceOf(context.podUID, signal);
+  const vpc = await findVpc(eni.spec.vpc, signal);
+  const attached = await network.attach(
+    {
+      id: context.podUID,
+      vpc: {
+        name: vpc.metadata.name,
+        uid: vpc.metadata.uid ?? "",
+        cidr: vpc.spec.cidr,
+        hasNat: vpc.spec.nat === true,
+      },
+      address: eni.spec.address,
+      macAddress: eni.spec.macAddress,
+      userId: context.record.value.userId,
+    },
+    signal,
+  );
+  context.podIP = eni.spec.address;
+  context.stage("network");
+  void tellAttached(context, eni);
+  return { eni, vpc, attached };
+}
+
+/** News for people who look at the interface; the start does not wait for it. */
+async function tellAttached({ options, logger, detach }: PodContext, eni: NetworkInterface): Promise<void> {
+  const { client, clock, nodeName } = options;
+  if (eni.status?.phase === "Attached" && eni.status.nodeName === nodeName) return;
+  const { namespace, name, uid } = eni.metadata;
+  const patch = { metadata: { uid }, status: { phase: "Attached", nodeName } };
+  try {
+    await retry(
+      async () =>
+        await client.patch(resources.networkinterfaces, namespace, name, patch, {
+          subresource: "status",
+          signal: detach.signal,
+        }),
+      { clock, signal: detach.signal, initialMs: 200, maxMs: 2000, attempts: 4 },
+    );
+  } catch (error) {
+    logger.debug({ interface: name, reason: describeError(error) }, "the interface's status was not written");
+  }
+}
+
+async function makeScratch(context: PodContext, signal: AbortSignal): Promise<MachineDisk> {
+  const path = scratchPathOf(context.directory);
+  await rm(path, { force: true });
+  const sizeBytes = scratchBytes(context.pod);
+  const disk = await context.options.scratch.create(path, sizeBytes, context.record.value.userId, signal);
+  context.stage("disk");
+  return { type: "qcow2", serial: scratchSerial, path: disk.path, backingPath: disk.backingPath };
+}

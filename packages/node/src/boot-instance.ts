@@ -1,0 +1,109 @@
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { type InstanceSize, vcpusFor } from "@isopod/api";
+import { type Resources, scratchSerial } from "./acquire-resources.ts";
+import { hostnameOf } from "./container-plan.ts";
+import { Instance, machineDirectory } from "./instance.ts";
+import { lastWords } from "./last-words.ts";
+import { NodeError } from "./node-error.ts";
+import type { PodContext } from "./pod-context.ts";
+import { hostsFile, resolvConf } from "./pod-files.ts";
+
+/** Memory of the guest's kernel and agent beside the size sold: a floor, and page tables by size. */
+function guestMemoryMiB(size: InstanceSize): number {
+  return size.memoryMiB + 40 + Math.ceil(size.memoryMiB / 32);
+}
+
+/** What the VM process may use: guest memory, and room for the monitor and its translation cache. */
+function machineMemoryMiB(size: InstanceSize): number {
+  return guestMemoryMiB(size) + 256;
+}
+
+/** The VM that an earlier node agent, or an earlier try, left running; undefined when there is none. */
+export async function findInstance(context: PodContext): Promise<Instance | undefined> {
+  const { vmCount } = context.record.value;
+  if (context.instance === undefined && vmCount > 0) {
+    context.instance = await Instance.find(machineDirectory(context.directory, vmCount), context.options);
+  }
+  return context.instance;
+}
+
+/** Boots a VM, or takes up the one that was found, until its agent answers and it has its network and disks. */
+export async function bootInstance(context: PodContext, resources: Resources): Promise<Instance> {
+  const found = context.instance;
+  if (found !== undefined) {
+    await found.connect(context.signal);
+    if (!(await found.isConfigured(context.signal))) await configure(context, found, resources);
+    context.isSandboxReady = true;
+    return found;
+  }
+  const { record, size, podUID } = context;
+  const vmCount = record.value.vmCount + 1;
+  record.change({ vmCount });
+  // Before the VM: one that no record speaks of would run on after a crash.
+  await context.noted().save();
+  const directory = machineDirectory(context.directory, vmCount);
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  const instance = await Instance.boot(
+    {
+      id: `${podUID}-${vmCount}`.slice(0, 63),
+      directory,
+      vcpus: vcpusFor(size),
+      memoryMiB: guestMemoryMiB(size),
+      limits: { cpuMilli: size.cpuMilli, memoryMiB: machineMemoryMiB(size), pids: 256 },
+      userId: record.value.userId,
+      network: {
+        namespacePath: resources.attached.namespacePath,
+        tapName: resources.attached.tapName,
+        macAddress: resources.eni.spec.macAddress,
+      },
+      disks: resources.disks,
+    },
+    context.options,
+    context.signal,
+  );
+  context.instance = instance;
+  context.stage("launched");
+  try {
+    await instance.connect(context.signal);
+  } catch (error) {
+    const exit = instance.exit;
+    if (exit === undefined || context.signal.aborted) throw error;
+    throw new NodeError(`the virtual machine ended while it booted: ${lastWords(exit)}`, {
+      code: "Internal",
+      stage: "boot",
+      object: context.pod.metadata.name,
+      remedy: "The next try begins by itself; if all fail alike, the host or its QEMU is at fault.",
+      cause: error,
+    });
+  }
+  context.stage("booted");
+  await configure(context, instance, resources);
+  context.isSandboxReady = true;
+  return instance;
+}
+
+async function configure(context: PodContext, instance: Instance, resources: Resources): Promise<void> {
+  const { pod, options, size } = context;
+  const { eni, vpc, attached } = resources;
+  await instance.configure(
+    {
+      hostname: hostnameOf(pod),
+      entropy: randomBytes(64).toString("base64"),
+      epochMicros: context.nowMicros,
+      network: {
+        macAddress: eni.spec.macAddress,
+        address: eni.spec.address,
+        gatewayAddress: attached.gatewayAddress,
+        gatewayMacAddress: attached.gatewayMacAddress,
+        mtu: attached.mtu,
+      },
+      resolvConf: resolvConf(pod, options.dns, vpc.spec.nat === true),
+      hosts: hostsFile(pod, eni.spec.address),
+      scratch: { diskSerial: scratchSerial },
+      limits: { memoryBytes: size.memoryMiB * 1024 * 1024, cpuMilli: size.cpuMilli },
+    },
+    context.signal,
+  );
+  context.stage("configured");
+}

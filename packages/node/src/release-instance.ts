@@ -1,0 +1,95 @@
+import { rm } from "node:fs/promises";
+import { backoffDelayMs, type Clock, describeError } from "@isopod/base";
+import { scratchPathOf } from "./acquire-resources.ts";
+import { findInstance } from "./boot-instance.ts";
+import type { PodContext } from "./pod-context.ts";
+
+/** No step of a release takes this long; one that does is given up and begun again. */
+const stepTimeoutMs = 60_000;
+const retryBackoff = { initialMs: 1000, maxMs: 60_000 } as const;
+
+/** Ends the VM, if there is one, and forgets it. */
+export async function dropInstance(context: PodContext): Promise<void> {
+  const { instance } = context;
+  context.isSandboxReady = false;
+  if (instance === undefined) return;
+  await instance.kill();
+  await rm(instance.machine.directory, { recursive: true, force: true });
+  context.instance = undefined;
+}
+
+/**
+ * Gives back everything the instance held, notes how its containers ended, and closes its bill. Tries again until all
+ * of it is done, with an event that says what is in the way: a pod may be late to go, never stuck. Every step may be
+ * repeated.
+ */
+export async function releaseInstance(context: PodContext, endCause: () => string): Promise<void> {
+  const { clock, events } = context.options;
+  for (let failures = 0; !context.record.value.isReleased; failures++) {
+    try {
+      await releaseOnce(context, endCause());
+    } catch (error) {
+      context.detach.signal.throwIfAborted();
+      const message = `the instance could not be taken down yet: ${describeError(error)}`;
+      context.logger.warn({ failures, reason: describeError(error) }, "the instance could not be taken down yet");
+      events.warning(context.pod, "FailedKillPod", message);
+      await clock.sleep(backoffDelayMs(failures, retryBackoff), context.detach.signal);
+    }
+  }
+}
+
+async function releaseOnce(context: PodContext, endCause: string): Promise<void> {
+  const { clock, network, images, userIds } = context.options;
+  const step = async (what: string, action: () => Promise<unknown>): Promise<void> =>
+    await within(clock, stepTimeoutMs, what, action);
+  await step("looking for the virtual machine", async () => await findInstance(context));
+  // A VM that no longer runs, and that nobody here ever heard, ended while no node agent watched.
+  const wasSeen = context.instance !== undefined || context.record.value.vmCount === 0;
+  await step("ending the virtual machine", async () => await dropInstance(context));
+  closeBill(context, wasSeen ? context.nowMicros : lastProvenMicros(context), endCause);
+  for (const slot of context.slots) await slot.log?.close();
+  await step("removing the network interface", async () => await network.detach(context.podUID));
+  await step("releasing the images", async () => await images.release(context.podUID));
+  await step("removing the scratch disk", async () => await rm(scratchPathOf(context.directory), { force: true }));
+  // The bill is in the API before the end is told: the ledger takes it from there. No time-out: without the API
+  // nobody waits for the end of this pod either.
+  context.noted().saveSoon();
+  await context.usage.flush();
+  if (context.record.value.userId !== 0) userIds.release(context.record.value.userId);
+  // Not awaited: on a full disk it is written later, or all of this is done once more by the next node agent.
+  context.record.change({ isReleased: true });
+  context.record.saveSoon();
+}
+
+/** The VM is gone: its containers have ended, at `endMicros` the latest, and so has its bill. */
+function closeBill(context: PodContext, endMicros: number, endCause: string): void {
+  for (const slot of context.slots) {
+    if (!slot.isRunning) continue;
+    const startedMicros = slot.current?.startedMicros ?? endMicros;
+    const finishedMicros = Math.max(startedMicros, endMicros);
+    slot.end({ exitCode: 137, signal: 9, reason: "Error", message: "", startedMicros, finishedMicros });
+  }
+  const lastEnd = Math.max(0, ...context.slots.map((slot) => slot.current?.exit?.finishedMicros ?? 0));
+  context.usage.close(lastEnd === 0 ? endMicros : lastEnd, endCause);
+}
+
+/** The last moment at which a VM that was found dead is known to have lived. */
+export function lastProvenMicros(context: PodContext): number {
+  const started = Math.max(0, ...context.slots.map((slot) => slot.current?.startedMicros ?? 0));
+  return Math.min(context.nowMicros, Math.max(started, context.options.lastHeartbeatMicros ?? 0));
+}
+
+async function within(clock: Clock, timeoutMs: number, what: string, action: () => Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  const late = clock.sleep(timeoutMs, done.signal).then(
+    () => {
+      throw new Error(`${what} took longer than ${timeoutMs / 1000} s`);
+    },
+    () => {},
+  );
+  try {
+    await Promise.race([action(), late]);
+  } finally {
+    done.abort();
+  }
+}

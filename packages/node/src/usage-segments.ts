@@ -1,0 +1,104 @@
+import type { InstanceSize } from "@isopod/api";
+import { describeError, type Logger } from "@isopod/base";
+import type { RecordKeeper } from "./record-keeper.ts";
+import type { UsageRecorder } from "./usage-recorder.ts";
+
+export interface UsageSegmentsOptions {
+  readonly record: RecordKeeper;
+  readonly recorder: UsageRecorder;
+  readonly logger: Logger;
+  readonly size: InstanceSize;
+  readonly podLabels: () => Readonly<Record<string, string>>;
+  readonly detach: AbortSignal;
+}
+
+/**
+ * The bill of one pod's instance: a segment from the first start of a container to the last end in one VM.
+ *
+ * A change is in memory at once, on disk before the API hears of it, and in the API when {@link flush} resolves. What a
+ * crash keeps from the API, the next node agent writes, under the same name.
+ */
+export class UsageSegments {
+  readonly #options: UsageSegmentsOptions;
+  #writing: Promise<void> | undefined;
+  #heldUntilMicros = 0;
+
+  constructor(options: UsageSegmentsOptions) {
+    this.#options = options;
+  }
+
+  /** A container has started; no change while a segment is open. */
+  open(startMicros: number): void {
+    const { record, size, podLabels } = this.#options;
+    const { segments, podUID } = record.value;
+    if (segments.some((one) => one.endMicros === undefined)) return;
+    const { cpuMilli, memoryMiB } = size;
+    const name = `${podUID}-${segments.length}`;
+    const opened = { name, cpuMilli, memoryMiB, podLabels: podLabels(), startMicros, isWritten: false };
+    record.change({ segments: [...segments, opened] });
+    this.#writeSoon();
+  }
+
+  /** The VM was held until now, though nothing ran in it: back-off is billed. */
+  heldUntil(micros: number): void {
+    this.#heldUntilMicros = micros;
+  }
+
+  /** Nothing runs any more since `endMicros`. */
+  close(endMicros: number, endCause: string): void {
+    const { record } = this.#options;
+    const { segments } = record.value;
+    if (!segments.some((one) => one.endMicros === undefined)) return;
+    record.change({
+      segments: segments.map((one) =>
+        one.endMicros === undefined
+          ? {
+              ...one,
+              endMicros: Math.max(one.startMicros, endMicros, this.#heldUntilMicros),
+              endCause,
+              isWritten: false,
+            }
+          : one,
+      ),
+    });
+    this.#heldUntilMicros = 0;
+    this.#writeSoon();
+  }
+
+  /** Resolves when the API has everything. Rejects when the record cannot be saved, or at the detach. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    await this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    const { detach, record, recorder } = this.#options;
+    for (;;) {
+      const next = record.value.segments.find((one) => !one.isWritten);
+      if (next === undefined) return;
+      if (next.endMicros === undefined) await record.save();
+      // An end is told even if the host's disk is full: nothing may keep a pod from going.
+      else await record.save().catch(() => record.saveSoon());
+      await recorder.write(record.value, next, detach);
+      const isSame = (one: typeof next): boolean => one.name === next.name && one.endMicros === next.endMicros;
+      record.change({
+        segments: record.value.segments.map((one) => (isSame(one) ? { ...one, isWritten: true } : one)),
+      });
+      record.saveSoon();
+    }
+  }
+
+  #writeSoon(): void {
+    const { logger, detach } = this.#options;
+    // A write that is under way looks again before it ends.
+    if (this.#writing !== undefined) return;
+    this.#writing = this.#writeAll()
+      .catch((error: unknown) => {
+        // Whoever ends the pod flushes again, and that time waits for it.
+        if (!detach.aborted) logger.warn({ reason: describeError(error) }, "a usage segment was not written");
+      })
+      .then(() => {
+        this.#writing = undefined;
+      });
+  }
+}
