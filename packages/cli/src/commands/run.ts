@@ -39,14 +39,14 @@ export async function run(image: string, args: readonly string[], options: RunCo
   process.once("SIGTERM", interrupted);
   let isKept = options.rm !== true;
   try {
+    let told = "";
     const isReady = (pod: Pod): boolean => {
-      return (
-        isOver(pod) ||
-        obstacle(pod) !== undefined ||
-        mainStatus(pod)?.state?.running !== undefined ||
-        mainStatus(pod)?.state?.terminated !== undefined ||
-        (mainStatus(pod)?.restartCount ?? 0) > 0
-      );
+      if (isOver(pod) || obstacle(pod) !== undefined || hasStarted(pod)) return true;
+      // The node agent tries again by itself; whoever waits should know with what.
+      const message = mainStatus(pod)?.state?.waiting?.message ?? "";
+      if (message !== "" && message !== told) note(`isopod: not started yet: ${message}`);
+      told = message;
+      return false;
     };
     const started = await waitForPod(client, created, isReady, stop.signal);
     const problem = isOver(started) ? undefined : obstacle(started);
@@ -60,7 +60,7 @@ export async function run(image: string, args: readonly string[], options: RunCo
       firstOutputMicros ??= nowMicros();
     };
     if (options.tty === true || options.interactive === true) await attach(context, started, options);
-    else await streamLogs(context, started, onOutput, stop.signal);
+    else await streamAttempts(context, started, onOutput, stop.signal);
     const ended = await waitForPod(client, started, isOver, stop.signal);
     const terminated = mainStatus(ended)?.state?.terminated;
     const exitCode = terminated?.exitCode ?? 1;
@@ -104,6 +104,33 @@ async function create({ client }: CommandContext, manifest: Pod): Promise<Pod> {
       exitStatus: 125,
       ...(cause instanceof IsopodError && cause.remedy !== undefined ? { remedy: cause.remedy } : {}),
     });
+  }
+}
+
+/** The container runs, or has run at least once. */
+function hasStarted(pod: Pod): boolean {
+  const status = mainStatus(pod);
+  return (
+    status?.state?.running !== undefined || status?.state?.terminated !== undefined || (status?.restartCount ?? 0) > 0
+  );
+}
+
+/** The output of this attempt and, with a restart policy, of those that follow. */
+async function streamAttempts(
+  context: CommandContext,
+  started: Pod,
+  onOutput: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let current = started; ; ) {
+    const attempt = mainStatus(current)?.restartCount ?? 0;
+    await streamLogs(context, current, onOutput, signal);
+    const isNext = (pod: Pod): boolean => {
+      const status = mainStatus(pod);
+      return isOver(pod) || ((status?.restartCount ?? 0) > attempt && status?.state?.waiting === undefined);
+    };
+    current = await waitForPod(context.client, current, isNext, signal);
+    if (isOver(current) && (mainStatus(current)?.restartCount ?? 0) <= attempt) return;
   }
 }
 
