@@ -104,7 +104,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const imageCommand = (usage: string, description: string): Command =>
     node(withGlobals(image.command(usage).description(description).exitOverride()));
   imageCommand("pull <reference>", "fetch an image from its registry").action(does(imagePull));
-  imageCommand("load <file>", "load an OCI layout (tar) or a `docker save` archive")
+  imageCommand("load <path>", "load an OCI layout (directory or tar) or a `docker save` archive")
     .option("--name <reference>", "name for an image that brings none")
     .action(does(imageLoad));
   imageCommand("rm <reference>", "remove a name, and the image with its last one").action(does(imageRemove));
@@ -115,8 +115,8 @@ async function main(argv: readonly string[]): Promise<number> {
   command("bill", "what ran, for how many seconds, at what price")
     .option("-A, --all-namespaces", "of every namespace")
     .option("-l, --selector <labels>", "of instances with these labels")
-    .option("--since <time>", "that ended after this, RFC 3339")
-    .option("--until <time>", "that began before this, RFC 3339")
+    .option("--since <time>", "seconds from this time, RFC 3339")
+    .option("--until <time>", "seconds up to this time, RFC 3339")
     .action(does(bill));
   command("version", "versions of this program and of the service").action(does(version));
 

@@ -1,5 +1,8 @@
+import { spawn } from "node:child_process";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { resources } from "@isopod/api";
 import { systemErrorCode } from "@isopod/base";
 import { type KubeClient, pathOf, readLines } from "@isopod/client";
@@ -77,33 +80,41 @@ export async function imageLoad(path: string, options: ImageOptions): Promise<nu
   let isDirectory: boolean;
   try {
     isDirectory = (await stat(path)).isDirectory();
+    // A directory without this file is no layout: it is not sent over to be told so.
+    if (isDirectory) await stat(join(path, "oci-layout"));
   } catch (cause) {
-    throw new CliError(`${path} cannot be read (${systemErrorCode(cause) ?? "unknown"})`, {
-      code: "Usage",
-      stage: "load",
-      object: path,
-      remedy: "Give the path of an OCI layout or of a `docker save` archive.",
-      cause,
-    });
-  }
-  if (isDirectory) {
-    throw new CliError(`${path} is a directory; an upload is one file`, {
-      code: "Usage",
-      stage: "load",
-      object: path,
-      remedy: `Pack it: tar -C ${path} -cf image.tar . && isopod image load image.tar`,
-    });
+    throw new CliError(
+      `${path} is no image archive or OCI layout that can be read (${systemErrorCode(cause) ?? "unknown"})`,
+      {
+        code: "Usage",
+        stage: "load",
+        object: path,
+        remedy: "Give the path of an OCI layout or of a `docker save` archive.",
+        cause,
+      },
+    );
   }
   using context = await openContext(options);
   const { client, isJson } = context;
   const node = await nodeOf(client, options.node);
   const answer = await client.send("POST", imagesPath(node, "/load"), {
     query: { reference: options.name },
-    body: createReadStream(path),
+    body: isDirectory ? packed(path) : createReadStream(path),
     contentType: "application/x-tar",
     timeoutMs: 0,
   });
   return await showLines(answer.body, path, isJson);
+}
+
+/** An OCI layout as the one stream an upload is. What tar itself says of a failure goes to stderr. */
+function packed(directory: string): Readable {
+  const tar = spawn("tar", ["-C", directory, "-cf", "-", "."], { stdio: ["ignore", "pipe", "inherit"] });
+  tar.on("error", (error) => tar.stdout.destroy(error));
+  tar.on("exit", (code) => {
+    // Half an archive must not pass for a whole one.
+    if (code !== 0) tar.stdout.destroy(new Error(`tar could not read ${directory}`));
+  });
+  return tar.stdout;
 }
 
 export async function imageRemove(reference: string, options: ImageOptions): Promise<number> {
