@@ -12,4 +12,3 @@ export { ImageError, type ImageErrorCode, imageErrorCodes, isImageError } from "
 export type { LayerLimits } from "./layer/layer-entry.ts";
 export { formatReference, parseReference, type Reference } from "./reference.ts";
 export { type OpenImageStoreOptions, openImageStore } from "./store/open-image-store.ts";
-export { vmdkDescriptor } from "./vmdk-descriptor.ts";

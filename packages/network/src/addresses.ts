@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { type Cidr, cidrContains, cidrsOverlap, formatAddress, parseAddress, parseCidr } from "./cidr.ts";
+import { type Cidr, cidrContains, cidrsOverlap, parseAddress, parseCidr } from "./cidr.ts";
 import { NetworkError } from "./network-error.ts";
 
 /** Networks that mean something else to every IPv4 host; a VPC inside one would not work. */
@@ -41,20 +40,4 @@ export function isAssignable(cidr: string | Cidr, address: string): boolean {
   return (
     cidrContains(network, value) && value !== network.network && value !== network.network + network.addressCount - 1
   );
-}
-
-/** The assignable addresses of the VPC that are not `taken`, lowest first, lazily: a /8 has sixteen million. */
-export function* freeAddresses(cidr: string, taken: ReadonlySet<string>): Generator<string, void, undefined> {
-  const { network, addressCount } = parseVpcCidr(cidr);
-  for (let offset = 1; offset < addressCount - 1; offset++) {
-    const address = formatAddress(network + offset);
-    if (!taken.has(address)) yield address;
-  }
-}
-
-/** A unicast, locally administered MAC address decided by `seed`: 46 bits of its SHA-256. */
-export function macAddressFor(seed: string): string {
-  const bytes = createHash("sha256").update(seed).digest().subarray(0, 6);
-  bytes[0] = ((bytes[0] ?? 0) & 0b1111_1100) | 0b10;
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

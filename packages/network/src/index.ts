@@ -1,4 +1,4 @@
-export { freeAddresses, isAssignable, macAddressFor, parseVpcCidr } from "./addresses.ts";
+export { isAssignable, parseVpcCidr } from "./addresses.ts";
 export { type Cidr, cidrContains, cidrsOverlap, formatAddress, parseAddress, parseCidr } from "./cidr.ts";
 export type { AttachedInterface, HostNetwork, InterfaceSpec, VpcSpec } from "./contract.ts";
 export { createHostNetwork, type HostNetworkOptions } from "./linux/linux-host-network.ts";

@@ -40,7 +40,7 @@ export function checkInterface(spec: InterfaceSpec): void {
     throw invalid(
       `"${spec.macAddress}" is not a unicast MAC address in lower case`,
       spec.id,
-      "Take one from macAddressFor().",
+      "Use a unicast, locally administered one, as in 02:00:00:00:00:01.",
     );
   }
   // 2^32 - 1 means "no user" to the kernel; root would give the tap to everybody's superuser.
