@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isNotFound, type Pod, resources } from "@isopod/api";
 import { silentLogger, systemClock, temporaryDirectory } from "@isopod/base";
@@ -94,6 +94,18 @@ export class Installation {
   async servicePid(): Promise<number> {
     const ready = JSON.parse(await readFile(servicePaths(this.dataDirectory).ready, "utf8")) as { pid: number };
     return ready.pid;
+  }
+
+  /** Process id of the VM of a pod. */
+  async vmPid(podUID: string): Promise<number> {
+    const { instances } = servicePaths(this.dataDirectory);
+    for (const name of await readdir(join(instances, podUID))) {
+      if (!name.startsWith("vm-")) continue;
+      const text = await readFile(join(instances, podUID, name, "machine.json"), "utf8").catch(() => "{}");
+      const { process: found } = JSON.parse(text) as { process?: { pid: number } };
+      if (found !== undefined) return found.pid;
+    }
+    throw new Error(`pod ${podUID} has no virtual machine`);
   }
 
   /** Runs the CLI as a user would. */

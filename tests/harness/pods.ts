@@ -120,3 +120,16 @@ export async function eventsOf(
     .filter((event) => event.involvedObject.name === podName && event.reason === reason)
     .map((event) => event.message ?? "");
 }
+
+/** Waits until the container's output is exactly this. */
+export async function logUntil(installation: Installation, name: string, wanted: string): Promise<void> {
+  let seen = "";
+  await eventually(
+    `the output of ${name} is ${JSON.stringify(wanted)}`,
+    async () => {
+      seen = await readLog(installation, name).catch((error: unknown) => String(error));
+      return seen === wanted;
+    },
+    () => seen,
+  );
+}
