@@ -7,7 +7,7 @@ import { mustRun } from "./program.ts";
 import type { TestRegistry } from "./registry.ts";
 
 /** An entry of a layer; without content it is what its header says. */
-export type LayerEntry = readonly [header: Header, content?: string | Buffer];
+export type LayerEntry = readonly [header: Partial<Header> & { readonly name: string }, content?: string | Buffer];
 
 interface Descriptor {
   readonly mediaType: string;

@@ -62,11 +62,11 @@ export const isOver = (pod: Pod): boolean => ["Succeeded", "Failed"].includes(po
 export const isReady = (pod: Pod): boolean =>
   pod.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true;
 
+/** A pod that no node agent has seen yet has no status: then it is one that says nothing. */
 export function statusOf(pod: Pod, container = "main"): ContainerStatus {
   const all = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
-  const found = all.find((one) => one.name === container);
-  if (found === undefined) throw new Error(`pod ${pod.metadata.name} has no status of container ${container}`);
-  return found;
+  const none = { name: container, ready: false, restartCount: 0, image: "", imageID: "" };
+  return all.find((one) => one.name === container) ?? none;
 }
 
 /** Creates the pod, waits for its end, and returns it. */

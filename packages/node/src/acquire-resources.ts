@@ -106,9 +106,9 @@ async function pullImages(context: PodContext, signal: AbortSignal): Promise<Rea
       if (known === undefined && !byReference.has(reference)) {
         const onWaiting = (waiting: { readonly reason: string; readonly message?: string } | undefined): void => {
           for (const other of context.slots) {
-            if (other.container.image === reference && other.current === undefined) {
-              other.waiting = waiting ?? { reason: "ContainerCreating" };
-            }
+            if (other.container.image !== reference || other.current !== undefined) continue;
+            if (waiting === undefined) other.waitForStart();
+            else other.waiting = waiting;
           }
           context.publish();
         };

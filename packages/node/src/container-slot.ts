@@ -9,9 +9,11 @@ export class ContainerSlot implements ContainerView {
   /** Its place among all containers of the pod, init containers first. */
   readonly index: number;
   readonly isInit: boolean;
+  /** There are init containers before it. */
+  isAfterInit = false;
   restartCount = 0;
   imageDigest = "";
-  waiting: ContainerView["waiting"] = { reason: "ContainerCreating" };
+  waiting: ContainerView["waiting"];
   current: ContainerAttempt | undefined;
   previous: ContainerAttempt | undefined;
   log: ContainerLog | undefined;
@@ -45,6 +47,11 @@ export class ContainerSlot implements ContainerView {
   /** Shows why it does not run. */
   wait(reason: string, message?: string): void {
     this.waiting = { reason, ...(message === undefined ? {} : { message }) };
+  }
+
+  /** Shows that nothing is in its way. */
+  waitForStart(): void {
+    this.wait(this.isAfterInit ? "PodInitializing" : "ContainerCreating");
   }
 
   get record(): ContainerRecord {

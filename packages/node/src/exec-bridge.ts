@@ -1,4 +1,4 @@
-import type { AttachStream, ExitStatus } from "@isopod/guest";
+import type { AttachStream } from "@isopod/guest";
 import type { WebSocket } from "ws";
 
 /** Channels of `v5.channel.k8s.io` and `v4.channel.k8s.io`: the first byte of each binary message. */
@@ -46,17 +46,27 @@ export async function bridgeExec(socket: WebSocket, stream: AttachStream): Promi
     for await (const chunk of stream.output()) {
       await sendOn(socket, chunk.stream === "stdout" ? channels.stdout : channels.stderr, chunk.data);
     }
-    status = exitStatus(await stream.exit);
+    status = exitStatus((await stream.exit).exitCode);
   } catch (error) {
     status = failure(error instanceof Error ? error.message : String(error));
   }
+  await tellEnd(socket, status);
+}
+
+/** Tells a client that its command could not be started, and why, as a shell would. */
+export async function refuseExec(socket: WebSocket, exitCode: number, reason: string): Promise<void> {
+  await sendOn(socket, channels.stderr, Buffer.from(`${reason}\n`));
+  await tellEnd(socket, exitStatus(exitCode));
+}
+
+async function tellEnd(socket: WebSocket, status: object): Promise<void> {
   if (socket.readyState !== socket.OPEN) return;
   await sendOn(socket, channels.error, Buffer.from(JSON.stringify(status)));
   socket.close(1000);
 }
 
 /** A Status as kubectl reads it: the exit code is a cause of a `NonZeroExitCode` failure. */
-function exitStatus({ exitCode }: ExitStatus): object {
+function exitStatus(exitCode: number): object {
   if (exitCode === 0) return { metadata: {}, status: "Success" };
   return {
     metadata: {},

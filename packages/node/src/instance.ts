@@ -130,12 +130,15 @@ export class Instance {
   }
 
   async exec(id: string, spec: ExecSpec, signal: AbortSignal): Promise<AttachStream> {
-    return await (await this.#connected(signal)).exec(id, spec);
+    return await (await this.#connected(signal)).exec(id, spec, this.#until(signal));
   }
 
   /** Output begins at byte `from` of the container's whole life, by default with what comes next. */
   async attach(id: string, from: number | undefined, signal: AbortSignal): Promise<AttachStream> {
-    return await (await this.#connected(signal)).attach(id, from === undefined ? {} : { from });
+    return await (await this.#connected(signal)).attach(id, {
+      signal: this.#until(signal),
+      ...(from === undefined ? {} : { from }),
+    });
   }
 
   /** Whether the VM has its network, scratch disk and entropy: once per VM. */

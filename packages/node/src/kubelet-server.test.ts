@@ -5,7 +5,7 @@ import { type RequestOptions, request } from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { silentLogger, temporaryDirectory } from "@isopod/base";
-import { frameTypes } from "@isopod/guest";
+import { frameTypes, GuestError } from "@isopod/guest";
 import { openImageStore } from "@isopod/image";
 import { WebSocket } from "ws";
 import { ContainerLog } from "./container-log.ts";
@@ -34,6 +34,7 @@ async function startServer() {
       return log;
     },
     exec: async (_name, spec) => {
+      if (spec.args[0] === "absent") throw new GuestError("absent: not found", { code: "CommandNotFound" });
       execs.push(spec);
       return exec.stream;
     },
@@ -148,6 +149,19 @@ test("exec runs the command with the container's variables, and refuses a comman
   const closed = once(socket, "close");
   server.agent.exit(0);
   await closed;
+});
+
+test("a command that is not there ends as in a shell: a word on stderr and exit code 127", async () => {
+  await using server = await startServer();
+  const { host, ...tls } = server.tls;
+  const url = `wss://${host}:${server.port}/exec/shop/web/main?command=absent`;
+  const socket = new WebSocket(url, ["v5.channel.k8s.io"], tls);
+  const messages: string[] = [];
+  socket.on("message", (data) => messages.push(Buffer.isBuffer(data) ? data.toString() : ""));
+  await once(socket, "close");
+  assert.equal(messages[0], "\u0002absent: not found\n");
+  assert.ok(messages[1]?.startsWith("\u0003"));
+  assert.match(messages[1] ?? "", /"reason":"ExitCode","message":"127"/);
 });
 
 test("a port that is taken is named, with the flag to choose another", async () => {

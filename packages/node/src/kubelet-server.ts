@@ -4,11 +4,11 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { isNotFound, type Pod } from "@isopod/api";
 import { describeError, type Logger, systemErrorCode } from "@isopod/base";
-import type { AttachStream, ExecSpec } from "@isopod/guest";
+import { type AttachStream, type ExecSpec, GuestError, type GuestErrorCode } from "@isopod/guest";
 import type { ImageStore } from "@isopod/image";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import type { ContainerLog } from "./container-log.ts";
-import { bridgeExec } from "./exec-bridge.ts";
+import { bridgeExec, refuseExec } from "./exec-bridge.ts";
 import { serveImages } from "./image-endpoint.ts";
 import { NodeError } from "./node-error.ts";
 
@@ -231,17 +231,30 @@ async function upgrade(
   const pod = podOf(options, parts);
   const query = url.searchParams;
   const is = (name: string): boolean => query.get(name) === "1" || query.get(name) === "true";
-  const stream =
-    verb === "attach"
-      ? await pod.attach(container)
-      : await pod.exec(container, await execSpec(pod, container, query.getAll("command"), is("tty"), is("input")));
-  sockets.handleUpgrade(request, socket, head, (webSocket) => {
-    void bridgeExec(webSocket, stream).catch((error: unknown) => {
-      options.logger.warn({ reason: describeError(error) }, "an exec session broke");
-      webSocket.close(1011);
+  const serve = (join: (webSocket: WebSocket) => Promise<void>): void =>
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      void join(webSocket).catch((error: unknown) => {
+        options.logger.warn({ reason: describeError(error) }, "an exec session broke");
+        webSocket.close(1011);
+      });
     });
-  });
+  let stream: AttachStream;
+  try {
+    stream =
+      verb === "attach"
+        ? await pod.attach(container)
+        : await pod.exec(container, await execSpec(pod, container, query.getAll("command"), is("tty"), is("input")));
+  } catch (error) {
+    const exitCode = error instanceof GuestError ? unstartedExitCodes[error.code] : undefined;
+    if (exitCode === undefined) throw error;
+    const reason = describeError(error);
+    return serve(async (webSocket) => await refuseExec(webSocket, exitCode, reason));
+  }
+  serve(async (webSocket) => await bridgeExec(webSocket, stream));
 }
+
+/** What a shell ends with for a command that is not there, or is none. */
+const unstartedExitCodes: Partial<Record<GuestErrorCode, number>> = { CommandNotFound: 127, CommandNotExecutable: 126 };
 
 async function execSpec(
   pod: ServedPod,

@@ -162,8 +162,9 @@ function newRecord(pod: Pod): InstanceRecord {
 function slotsOf(pod: Pod, record: InstanceRecord | undefined): readonly ContainerSlot[] {
   const inits = (pod.spec.initContainers ?? []).map((one, index) => new ContainerSlot(one, index, true));
   const apps = pod.spec.containers.map((one, index) => new ContainerSlot(one, inits.length + index, false));
-  if (inits.length > 0) for (const slot of apps) slot.wait("PodInitializing");
+  if (inits.length > 0) for (const slot of apps) slot.isAfterInit = true;
   const slots = [...inits, ...apps];
+  for (const slot of slots) slot.waitForStart();
   for (const saved of record?.containers ?? []) {
     slots.find((one) => one.container.name === saved.name)?.restore(saved);
   }
