@@ -58,6 +58,7 @@ export {
 } from "./openapi/open-api-v3.ts";
 export {
   acceptedPatchMediaTypes,
+  checkPatchMediaType,
   applyPatch,
   jsonPatchMediaType,
   mergePatchMediaType,

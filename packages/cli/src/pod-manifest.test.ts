@@ -82,3 +82,10 @@ test("what cannot be meant is refused, naming the flag and the remedy", () => {
     );
   }
 });
+
+test("dollars reach the command as they were typed", () => {
+  const pod = manifest({ env: ["A=$(B)"] }, ["sh", "-c", "kill $$; echo $(date) $HOME $$(x)"]);
+  const [container] = pod.spec.containers;
+  assert.deepEqual(container?.args, ["sh", "-c", "kill $$$; echo $$(date) $HOME $$$$(x)"]);
+  assert.deepEqual(container?.env, [{ name: "A", value: "$$(B)" }]);
+});

@@ -56,6 +56,11 @@ function pairs(flag: string, entries: readonly string[]): readonly (readonly [st
   });
 }
 
+/** Kubernetes would expand `$(NAME)` and halve `$$`; what the user typed is meant as it is. */
+function literal(text: string): string {
+  return text.replace(/\$(?=[$(])/g, "$$$$");
+}
+
 /** A name as people would choose: the image's last word and five letters. */
 function generatedName(image: string): string {
   const word = (image.split("/").at(-1) ?? "").split(/[:@]/)[0] ?? "";
@@ -72,7 +77,7 @@ function generatedName(image: string): string {
 /** The Pod that `isopod run` creates: one container, the size as limits. Throws {@link CliError} `Usage`. */
 export function podManifest(namespace: string, image: string, args: readonly string[], options: RunOptions): Pod {
   const name = options.name ?? generatedName(image);
-  const env = pairs("--env", options.env ?? []).map(([variable, value]) => ({ name: variable, value }));
+  const env = pairs("--env", options.env ?? []).map(([variable, value]) => ({ name: variable, value: literal(value) }));
   const limits = {
     ...(options.cpu === undefined ? {} : { cpu: options.cpu }),
     ...(options.memory === undefined ? {} : { memory: options.memory }),
@@ -100,7 +105,7 @@ export function podManifest(namespace: string, image: string, args: readonly str
         {
           name: "main",
           image,
-          ...(args.length === 0 ? {} : { args }),
+          ...(args.length === 0 ? {} : { args: args.map(literal) }),
           ...(env.length === 0 ? {} : { env }),
           ...(options.workdir === undefined ? {} : { workingDir: options.workdir }),
           ...(options.pull === undefined ? {} : { imagePullPolicy: choice(pullPolicies, "--pull", options.pull) }),

@@ -61,7 +61,7 @@ test("a price is told for the size that would be sold, per second, hour and mont
   const price = await bills.price(query({ cpu: "0.3", memory: "700Mi" }));
   // 0.5 vCPU and 1 GiB: 5 + 2 millionths.
   assert.deepEqual(price, {
-    kind: "Price",
+    kind: "PriceQuote",
     apiVersion: "billing.isopod.dev/v1alpha1",
     requested: { cpuMilli: 300, memoryMiB: 700 },
     size: { cpuMilli: 500, memoryMiB: 1024 },

@@ -66,7 +66,7 @@ export class BillingApi {
     if (current === undefined) throw badRequest("no price list is in force; create a PriceList");
     const micros = (seconds: bigint): string => String(partsToMicros(priceParts(size, seconds, current)));
     return {
-      kind: "Price",
+      kind: "PriceQuote",
       apiVersion: `${billingGroup}/${billingVersion}`,
       requested,
       size,

@@ -1,16 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  cidrContains,
-  cidrsOverlap,
-  formatAddress,
-  isAssignable,
-  NetworkError,
-  parseAddress,
-  parseCidr,
-  parseVpcCidr,
-} from "./index.ts";
+import { cidrsOverlap, formatAddress, NetworkError, parseAddress, parseCidr, parseVpcCidr } from "./index.ts";
 
 const isInvalidSpec = (error: unknown): boolean => error instanceof NetworkError && error.code === "InvalidSpec";
 const anyCidr = fc

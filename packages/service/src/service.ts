@@ -108,7 +108,7 @@ export async function startService(
           group: billingGroup,
           version: billingVersion,
           resources: [
-            { name: "prices", singularName: "price", namespaced: false, kind: "Price", verbs: ["get"] },
+            { name: "prices", singularName: "price", namespaced: false, kind: "PriceQuote", verbs: ["get"] },
             { name: "invoices", singularName: "invoice", namespaced: false, kind: "Invoice", verbs: ["get"] },
           ],
           handle: async ({ path, query }) => {

@@ -1,5 +1,5 @@
 import { dns1123LabelProblems } from "../names.ts";
-import { ageColumn, ageOf, nameColumn, numberColumn, textColumn } from "../tables/columns.ts";
+import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type VPC } from "../types/isopod.ts";
 import { defaultVpc } from "../defaulting/isopod.ts";
 import { validateVpc } from "../validation/isopod.ts";
@@ -14,21 +14,13 @@ export const vpcs = defineResource<VPC>({
   categories: ["isopod"],
   namespaced: false,
   builtIn: false,
-  hasStatus: true,
   columns: [
     nameColumn,
     textColumn("CIDR", "IPv4 network of the VPC."),
     textColumn("NAT", "Whether there is a way out."),
-    numberColumn("Interfaces", "Interfaces that hold an address of the VPC."),
     ageColumn,
   ],
-  cells: (vpc, nowMs) => [
-    vpc.metadata.name,
-    vpc.spec.cidr,
-    String(vpc.spec.nat ?? false),
-    vpc.status?.interfaces ?? null,
-    ageOf(vpc, nowMs),
-  ],
+  cells: (vpc, nowMs) => [vpc.metadata.name, vpc.spec.cidr, String(vpc.spec.nat ?? false), ageOf(vpc, nowMs)],
   // The name is the first label of the names of the VPC's address claims.
   nameProblems: dns1123LabelProblems,
   defaults: defaultVpc,

@@ -19,6 +19,18 @@ export function acceptedPatchMediaTypes(gvk: GroupVersionKind): readonly string[
   return [jsonPatchMediaType, mergePatchMediaType, ...(isBuiltIn ? [strategicMergePatchMediaType] : [])];
 }
 
+/** Throws `UnsupportedMediaType` for a patch that {@link applyPatch} would not take; needs no object to say so. */
+export function checkPatchMediaType(contentType: string, gvk: GroupVersionKind): void {
+  const mediaType = mediaTypeOf(contentType);
+  const accepted = acceptedPatchMediaTypes(gvk);
+  if (mediaType === "application/apply-patch+yaml") throw noServerSideApply(accepted);
+  if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
+}
+
+function mediaTypeOf(contentType: string): string {
+  return contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
 /**
  * Applies a patch to an object of a kind. The result is fitted to the kind's schema like a body
  * (`decodeBody`); its strict errors are the fields it does not know and those repeated in the patch.
@@ -33,10 +45,8 @@ export function applyPatch(
   patch: Uint8Array,
   gvk: GroupVersionKind,
 ): DecodedBody {
-  const mediaType = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  const accepted = acceptedPatchMediaTypes(gvk);
-  if (mediaType === "application/apply-patch+yaml") throw noServerSideApply(accepted);
-  if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
+  checkPatchMediaType(contentType, gvk);
+  const mediaType = mediaTypeOf(contentType);
   const body = readJson(patch);
   try {
     const patched = apply(mediaType, current, body.value, gvk);

@@ -19,12 +19,9 @@ export const isopodTypes = `
 
 ${object("VPC", "A private network of its own; addresses of different VPCs may overlap.")}
 spec ${group}.VPCSpec 0 r -- The network that is wanted.
-status ${group}.VPCStatus 0 o -- What is in the network now.
 = ${group}.VPCSpec
 cidr str 0 r -- IPv4 range the addresses come from, such as 10.64.0.0/16.
 nat bool 0 o -- Whether pods reach the outside through the host's address. False: there is no way out.
-= ${group}.VPCStatus
-interfaces i64 0 o -- Number of network interfaces.
 
 ${object("NetworkInterface", "One pod's interface in a VPC, with its address.")}
 spec ${group}.NetworkInterfaceSpec 0 r -- The interface that is wanted.

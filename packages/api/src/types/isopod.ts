@@ -14,7 +14,6 @@ export interface VPC extends KubeObject {
     /** A way out through the host's address. Default false: no way out. */
     readonly nat?: boolean;
   };
-  readonly status?: { readonly interfaces?: number };
 }
 
 /** One instance's interface (ENI): a tap in its VPC's namespace, plugged straight into the VM. */

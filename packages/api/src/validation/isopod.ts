@@ -100,6 +100,14 @@ export function validatePriceList(list: PriceList, old: PriceList | undefined): 
   return [...causes, ...validateUnchanged(list.spec, old?.spec, "spec", old !== undefined)];
 }
 
+/** First address, number of addresses, and what every IPv4 host takes the network for. */
+const unusableNetworks: readonly (readonly [string, number, string])[] = [
+  ["0.0.0.0", 2 ** 24, "this network"],
+  ["127.0.0.0", 2 ** 24, "loopback"],
+  ["169.254.0.0", 2 ** 16, "link-local, where the gateway lives"],
+  ["224.0.0.0", 2 ** 29, "multicast and reserved"],
+];
+
 function validateCidr(cidr: string, field: string): readonly StatusCause[] {
   const [address = "", length = "", ...rest] = cidr.split("/");
   const prefix = /^\d{1,2}$/.test(length) ? Number(length) : -1;
@@ -110,8 +118,16 @@ function validateCidr(cidr: string, field: string): readonly StatusCause[] {
     const detail = `the prefix must be from /${prefixLengths.shortest} to /${prefixLengths.longest}`;
     return [invalidValue(field, cidr, detail)];
   }
-  const hostBits = toNumber(address) % 2 ** (32 - prefix);
-  return hostBits === 0 ? [] : [invalidValue(field, cidr, "must have no bits set beyond the prefix")];
+  const first = toNumber(address);
+  const size = 2 ** (32 - prefix);
+  if (first % size !== 0) return [invalidValue(field, cidr, "must have no bits set beyond the prefix")];
+  for (const [network, count, meaning] of unusableNetworks) {
+    const start = toNumber(network);
+    if (first < start + count && start < first + size) {
+      return [invalidValue(field, cidr, `must not overlap ${network} (${meaning}); choose a private network`)];
+    }
+  }
+  return [];
 }
 
 function toNumber(address: string): number {

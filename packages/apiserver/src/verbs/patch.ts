@@ -1,4 +1,11 @@
-import { apiVersionOf, applyPatch, badRequest, type KubeObject, type ResourceDefinition } from "@isopod/api";
+import {
+  apiVersionOf,
+  applyPatch,
+  badRequest,
+  checkPatchMediaType,
+  type KubeObject,
+  type ResourceDefinition,
+} from "@isopod/api";
 import { admitUpdate } from "../admission/admit.ts";
 import { readBody } from "../http/body.ts";
 import { sendObject } from "../http/send-object.ts";
@@ -18,6 +25,8 @@ export async function patch(
   const { isDryRun, fieldValidation } = parseWriteOptions(context.query, "PatchOptions");
   const contentType = context.request.headers["content-type"] ?? "";
   const kind = { apiVersion: apiVersionOf(definition), kind: definition.kind };
+  // Before the object is looked up: that it is not there would hide that the patch is of no use.
+  checkPatchMediaType(contentType, kind);
   const bytes = await readBody(context.request);
   const subresource = scope === "main" ? undefined : scope;
   const { version } = await changeObject(context.server.objects, definition, reference, isDryRun, async (current) => {

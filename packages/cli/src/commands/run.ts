@@ -1,5 +1,5 @@
 import { isNotFound, type Pod, resources } from "@isopod/api";
-import { IsopodError } from "@isopod/base";
+import { IsopodError, systemClock } from "@isopod/base";
 import { pathOf, openWebSocket } from "@isopod/client";
 import { CliError } from "../cli-error.ts";
 import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
@@ -39,16 +39,11 @@ export async function run(image: string, args: readonly string[], options: RunCo
   process.once("SIGTERM", interrupted);
   let isKept = options.rm !== true;
   try {
-    let told = "";
-    const isReady = (pod: Pod): boolean => {
-      if (isOver(pod) || obstacle(pod) !== undefined || hasStarted(pod)) return true;
-      // The node agent tries again by itself; whoever waits should know with what.
-      const message = mainStatus(pod)?.state?.waiting?.message ?? "";
-      if (message !== "" && message !== told) note(`isopod: not started yet: ${message}`);
-      told = message;
-      return false;
-    };
-    const started = await waitForPod(client, created, isReady, stop.signal);
+    const isReady = (pod: Pod): boolean => isOver(pod) || obstacle(pod) !== undefined || hasStarted(pod);
+    const telling = new AbortController();
+    const tell = tellTroubles(context, created, AbortSignal.any([telling.signal, stop.signal]));
+    const started = await waitForPod(client, created, isReady, stop.signal).finally(() => telling.abort());
+    await tell;
     const problem = isOver(started) ? undefined : obstacle(started);
     if (problem !== undefined) {
       // It never ran: leaving it behind would only make the next `run --name` fail.
@@ -104,6 +99,28 @@ async function create({ client }: CommandContext, manifest: Pod): Promise<Pod> {
       exitStatus: 125,
       ...(cause instanceof IsopodError && cause.remedy !== undefined ? { remedy: cause.remedy } : {}),
     });
+  }
+}
+
+/** A start that takes longer than this is worth a word. */
+const patienceMs = 3000;
+
+/** While an instance does not start: what its events warn of, each once. */
+async function tellTroubles({ client, namespace }: CommandContext, pod: Pod, signal: AbortSignal): Promise<void> {
+  const told = new Set<string>();
+  for (;;) {
+    try {
+      await systemClock.sleep(patienceMs, signal);
+      const fieldSelector = `involvedObject.uid=${pod.metadata.uid},type=Warning`;
+      for (const { message = "" } of (await client.list(resources.events, { namespace, fieldSelector, signal }))
+        .items) {
+        if (!told.has(message)) note(`isopod: not started yet: ${message}`);
+        told.add(message);
+      }
+    } catch {
+      // The instance has started, or the main call tells what is wrong.
+      return;
+    }
   }
 }
 
