@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { resources } from "@isopod/api";
@@ -105,7 +106,7 @@ describe("a pod that is deleted", { concurrency: 3 }, () => {
     const price = JSON.parse(
       (await e2e.isopod(["price", "--cpu", "0.1", "--memory", "128Mi", "--output", "json"])).stdout,
     ) as { readonly secondMicros: string };
-    const { exact } = await ledgerOf(e2e, "billed");
+    const exact = ledgerSeconds(e2e, "billed");
     assert.equal(line?.seconds, String(exact), "a started second counts as one");
     // The price of a second is shown rounded; the sum is rounded once.
     const expected = Number(price.secondMicros) * exact;
@@ -113,22 +114,14 @@ describe("a pod that is deleted", { concurrency: 3 }, () => {
   });
 });
 
-/** Seconds of a pod by the ledger's own file, read beside the service. */
-async function ledgerOf(e2e: Installation, podName: string): Promise<{ readonly exact: number }> {
-  const { DatabaseSync } = await import("node:sqlite");
+/** Billed seconds of a pod by the ledger's own file, read beside the service. */
+function ledgerSeconds(e2e: Installation, podName: string): number {
   const database = new DatabaseSync(join(e2e.dataDirectory, "meter", "ledger.db"), { readOnly: true });
   try {
-    const tables = database.prepare("select name from sqlite_master where type = 'table'").all();
-    for (const { name } of tables) {
-      const rows = database.prepare(`select * from "${String(name)}"`).all();
-      const own = rows.filter((row) => row["pod_name"] === podName || row["podName"] === podName);
-      if (own.length === 0) continue;
-      const micros = own.map(
-        (row) => Number(row["end_micros"] ?? row["endMicros"]) - Number(row["start_micros"] ?? row["startMicros"]),
-      );
-      return { exact: micros.reduce((sum, one) => sum + Math.max(1, Math.ceil(one / 1_000_000)), 0) };
-    }
-    throw new Error(`the ledger has nothing of ${podName}`);
+    const rows = database.prepare("SELECT start_micros, end_micros FROM ledger WHERE pod_name = ?").all(podName);
+    return rows
+      .map((row) => Number(row["end_micros"]) - Number(row["start_micros"]))
+      .reduce((sum, micros) => sum + Math.max(1, Math.ceil(micros / 1_000_000)), 0);
   } finally {
     database.close();
   }

@@ -18,6 +18,7 @@ const layerBytes = 100_000;
 
 export async function startStallingRegistry(behind: TestRegistry): Promise<StallingRegistry> {
   const hanging = new Set<ServerResponse>();
+  const begun = new Set<string>();
   let isStalling = true;
   const server = createServer((incoming, response) => {
     const headers = { ...incoming.headers, host: behind.host };
@@ -26,11 +27,16 @@ export async function startStallingRegistry(behind: TestRegistry): Promise<Stall
       (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         const sizeBytes = Number(answer.headers["content-length"] ?? 0);
-        if (!isStalling || incoming.method !== "GET" || sizeBytes < layerBytes) {
+        const path = incoming.url ?? "";
+        const isKnown = begun.has(path);
+        if (!isStalling || incoming.method !== "GET" || (sizeBytes < layerBytes && !isKnown)) {
           answer.pipe(response);
           return;
         }
-        let leftBytes = Math.floor(sizeBytes / 2);
+        // Whoever asks for the rest gets nothing of it.
+        let leftBytes = isKnown ? 0 : Math.floor(sizeBytes / 2);
+        begun.add(path);
+        response.flushHeaders();
         hanging.add(response);
         response.once("close", () => hanging.delete(response));
         answer.on("data", (chunk: Buffer) => {

@@ -50,6 +50,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--cpu-overcommit <factor>", "vCPUs sold per core, default 4")
     .option("--memory-overcommit <factor>", "memory sold per byte there is, default 1")
     .option("--max-pods <count>", "instances at most, default 250")
+    .option("--registry-stall-timeout <seconds>", "give up a registry that sends nothing for so long, default 30")
     .addOption(new Option("--log-level <level>", "default info").choices([...logLevels]))
     .action(does(up));
   command("down", "stop the service; instances go on").action(does(down));

@@ -189,7 +189,12 @@ export async function startService(
       clock,
     });
     onProgress("node agent");
-    const images = await openImageStore({ directory: paths.images, logger: logger.child({ part: "images" }), clock });
+    const images = await openImageStore({
+      directory: paths.images,
+      logger: logger.child({ part: "images" }),
+      clock,
+      stallTimeoutMs: settings.registryStallMs,
+    });
     undo.push(async () => await images[Symbol.asyncDispose]());
     const network = await createHostNetwork({
       installation: installationId(dataDirectory),

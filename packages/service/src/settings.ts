@@ -20,6 +20,8 @@ export interface ServiceSettings {
   readonly cpuOvercommit: number;
   readonly memoryOvercommit: number;
   readonly maxPods: number;
+  /** A registry that sends next to nothing for this long is given up. */
+  readonly registryStallMs: number;
 }
 
 /** A machine's directory is `DATA/instances/UID/vm-N`, 53 bytes more, and may have 96 for its sockets' sake. */
@@ -68,6 +70,7 @@ export function defaultSettings(dataDirectory: string): ServiceSettings {
     cpuOvercommit: 4,
     memoryOvercommit: 1,
     maxPods: 250,
+    registryStallMs: 30_000,
   };
 }
 
@@ -92,6 +95,11 @@ export function checkSettings(settings: ServiceSettings): void {
   check(isPort(settings.kubeletPort), "--kubelet-port", "Give a number from 0 to 65535.");
   check(settings.cpuOvercommit > 0, "--cpu-overcommit", "Give a number above 0.");
   check(settings.memoryOvercommit > 0, "--memory-overcommit", "Give a number above 0.");
+  check(
+    settings.registryStallMs >= 1000 && settings.registryStallMs <= 600_000,
+    "--registry-stall-timeout",
+    "Give seconds from 1 to 600.",
+  );
   check(Number.isInteger(settings.maxPods) && settings.maxPods > 0, "--max-pods", "Give a whole number above 0.");
   check(
     /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(settings.nodeName) && settings.nodeName.length <= 63,

@@ -17,6 +17,7 @@ export interface UpOptions extends GlobalOptions {
   readonly cpuOvercommit?: string;
   readonly memoryOvercommit?: string;
   readonly maxPods?: string;
+  readonly registryStallTimeout?: string;
   readonly logLevel?: LogLevel;
 }
 
@@ -52,6 +53,7 @@ async function settingsOf(options: UpOptions): Promise<ServiceSettings> {
     cpuOvercommit: number(options.cpuOvercommit, settings.cpuOvercommit),
     memoryOvercommit: number(options.memoryOvercommit, settings.memoryOvercommit),
     maxPods: number(options.maxPods, settings.maxPods),
+    registryStallMs: number(options.registryStallTimeout, settings.registryStallMs / 1000) * 1000,
   };
 }
 
