@@ -97,6 +97,7 @@ export {
   catalogue,
   defaultSize,
   describeSize,
+  guestOverheadMiB,
   type InstanceSize,
   largestSize,
   type PodSizing,

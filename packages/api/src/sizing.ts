@@ -77,13 +77,17 @@ export function vcpusFor(size: InstanceSize): number {
   return Math.max(1, Math.ceil(size.cpuMilli / 1000));
 }
 
+/** What a guest's kernel and agent need beside the size sold: 40 MiB measured with room, and page structures by size. */
+export function guestOverheadMiB(size: InstanceSize): number {
+  return 40 + Math.ceil(size.memoryMiB / 32);
+}
+
 /**
- * What a VM costs its node beyond the size sold.
- *
- * 96 MiB: guest kernel and agent, QEMU itself and its translation cache. CPU is overcommitted, so none is set aside.
+ * What a VM costs its node beyond the size sold, once the guest has touched all of its memory: the guest's own part, 40
+ * MiB of QEMU and its translation cache, 64 MiB at most. CPU is overcommitted, so none is set aside.
  */
-export function vmOverhead(_size: InstanceSize): InstanceSize {
-  return { cpuMilli: 0, memoryMiB: 96 };
+export function vmOverhead(size: InstanceSize): InstanceSize {
+  return { cpuMilli: 0, memoryMiB: guestOverheadMiB(size) + 40 + 64 };
 }
 
 /** `0.25 vCPU, 512 MiB`. */

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { type InstanceSize, vcpusFor } from "@isopod/api";
+import { guestOverheadMiB, vcpusFor, vmOverhead } from "@isopod/api";
 import { type Resources, scratchSerial } from "./acquire-resources.ts";
 import { hostnameOf } from "./container-plan.ts";
 import { Instance, machineDirectory } from "./instance.ts";
@@ -9,15 +9,11 @@ import { NodeError } from "./node-error.ts";
 import type { PodContext } from "./pod-context.ts";
 import { hostsFile, resolvConf } from "./pod-files.ts";
 
-/** Memory of the guest's kernel and agent beside the size sold: a floor, and page tables by size. */
-function guestMemoryMiB(size: InstanceSize): number {
-  return size.memoryMiB + 40 + Math.ceil(size.memoryMiB / 32);
-}
-
-/** What the VM process may use: guest memory, and room for the monitor and its translation cache. */
-function machineMemoryMiB(size: InstanceSize): number {
-  return guestMemoryMiB(size) + 256;
-}
+/**
+ * Bound of the VM process beyond what the scheduler counts: the file cache of its disks is in it too, which the kernel
+ * gives back before it kills anybody.
+ */
+const machineSlackMiB = 152;
 
 /** The VM that an earlier node agent, or an earlier try, left running; undefined when there is none. */
 export async function findInstance(context: PodContext): Promise<Instance | undefined> {
@@ -49,8 +45,12 @@ export async function bootInstance(context: PodContext, resources: Resources): P
       id: `${podUID}-${vmCount}`.slice(0, 63),
       directory,
       vcpus: vcpusFor(size),
-      memoryMiB: guestMemoryMiB(size),
-      limits: { cpuMilli: size.cpuMilli, memoryMiB: machineMemoryMiB(size), pids: 256 },
+      memoryMiB: size.memoryMiB + guestOverheadMiB(size),
+      limits: {
+        cpuMilli: size.cpuMilli,
+        memoryMiB: size.memoryMiB + vmOverhead(size).memoryMiB + machineSlackMiB,
+        pids: 256,
+      },
       userId: record.value.userId,
       network: {
         namespacePath: resources.attached.namespacePath,
