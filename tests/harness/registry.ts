@@ -23,7 +23,7 @@ export interface TestRegistry extends AsyncDisposable {
   manifest(name: string, tag: string): Promise<{ digest: string; layers: readonly { digest: string; size: number }[] }>;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
