@@ -121,6 +121,15 @@ export class NodeAgent {
       clock,
       logger,
       settings: { ...settings, kubeletPort: this.#server.port },
+      directory: this.#records.directory,
+      onDiskPressure: () => {
+        images.collectGarbage().then(
+          ({ freedBytes }) => {
+            if (freedBytes > 0) logger.info({ freedBytes }, "the disk is nearly full; unused image blobs were deleted");
+          },
+          (error: unknown) => logger.warn({ reason: describeError(error) }, "unused image blobs were not deleted"),
+        );
+      },
     });
     const registered = Promise.withResolvers<void>();
     this.#pods.onChange((_key, pod, previous) => this.#onPod(pod, previous, workerOptions));

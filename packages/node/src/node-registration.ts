@@ -4,6 +4,7 @@ import { isAlreadyExists, isNotFound, type Lease, type Node, type NodeCondition,
 import { type Clock, describeError, type Logger, retry } from "@isopod/base";
 import type { KubeClient } from "@isopod/client";
 import { formatMicros } from "./container-log.ts";
+import { pressures, readHostLoad } from "./host-pressure.ts";
 import { formatTime } from "./pod-status.ts";
 
 export interface NodeSettings {
@@ -26,6 +27,10 @@ export interface RegistrationOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: NodeSettings;
+  /** On the file system that holds images and disks. */
+  readonly directory: string;
+  /** Called with every heartbeat while that file system is nearly full. */
+  readonly onDiskPressure: () => void;
 }
 
 const leaseNamespace = "kube-node-lease";
@@ -110,6 +115,8 @@ export class NodeRegistration {
       const lastTransitionTime = known?.status === status ? (known.lastTransitionTime ?? now) : now;
       return { type, status, reason, message, lastHeartbeatTime: now, lastTransitionTime };
     };
+    const pressed = pressures(await readHostLoad(this.#options.directory));
+    if (pressed.some((one) => one.type === "DiskPressure" && one.isUnder)) this.#options.onDiskPressure();
     const memoryMiB = Math.floor(totalmem() / 1024 / 1024);
     const cores = cpus().length;
     const sellableMiB = Math.max(0, Math.floor((memoryMiB - reservedMiB) * settings.memoryOvercommit));
@@ -121,9 +128,9 @@ export class NodeRegistration {
         pods: String(settings.maxPods),
       },
       conditions: [
-        condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node has sufficient memory available"),
-        condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node has no disk pressure"),
-        condition("PIDPressure", "False", "KubeletHasSufficientPID", "the node has sufficient PIDs available"),
+        ...pressed.map(({ type, isUnder, reason, message }) =>
+          condition(type, isUnder ? "True" : "False", reason, message),
+        ),
         condition("Ready", "True", "KubeletReady", "the node agent is ready to run instances"),
       ],
       addresses: [
