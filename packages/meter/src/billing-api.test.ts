@@ -8,7 +8,7 @@ import { openSqliteLedger } from "./ledger/sqlite/sqlite-ledger.ts";
 import { Meter } from "./meter.ts";
 import { entry } from "./testing/entries.ts";
 import { addPod, openSegment } from "./testing/pods.ts";
-import { startTestApi } from "./testing/test-api.ts";
+import { startTestApi } from "@isopod/client/testing";
 import { waitUntil } from "./testing/wait-until.ts";
 
 const nowMs = Date.parse("2026-01-31T12:00:00Z");

@@ -19,7 +19,7 @@ export interface TestApi extends AsyncDisposable {
 }
 
 export async function startTestApi(options: { readonly historyMs?: number } = {}): Promise<TestApi> {
-  const directory = await temporaryDirectory("isopod-client-");
+  const directory = await temporaryDirectory("isopod-test-api-");
   const certificates = await ensureCertificates({
     directory: join(directory.path, "certificates"),
     hosts: [],

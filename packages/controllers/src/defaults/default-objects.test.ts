@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isopodApiVersion, resources } from "@isopod/api";
 import { silentLogger, systemClock } from "@isopod/base";
-import { startTestApi } from "../testing/test-api.ts";
+import { startTestApi } from "@isopod/client/testing";
 import { DefaultObjects } from "./default-objects.ts";
 
 test("a new installation gets a VPC and a price list, and what an operator made of them stays", async () => {

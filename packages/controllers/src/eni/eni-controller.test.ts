@@ -11,7 +11,7 @@ import {
 } from "@isopod/api";
 import { KubeClient } from "@isopod/client";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "../testing/test-api.ts";
+import { startTestApi, type TestApi } from "@isopod/client/testing";
 import { waitUntil } from "../testing/wait-until.ts";
 import { EniController } from "./eni-controller.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConfigMap, type KubeObject, type OwnerReference, resources } from "@isopod/api";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "../testing/test-api.ts";
+import { startTestApi, type TestApi } from "@isopod/client/testing";
 import { waitUntil } from "../testing/wait-until.ts";
 import { GarbageCollector } from "./garbage-collector.ts";
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Node, resources } from "@isopod/api";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "../testing/test-api.ts";
+import { startTestApi, type TestApi } from "@isopod/client/testing";
 import { waitUntil } from "../testing/wait-until.ts";
 import { NodeLifecycleController } from "./node-lifecycle-controller.ts";
 

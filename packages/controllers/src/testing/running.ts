@@ -1,6 +1,6 @@
 import { silentLogger, systemClock } from "@isopod/base";
 import type { Controller, ControllerOptions } from "../controller.ts";
-import type { TestApi } from "./test-api.ts";
+import type { TestApi } from "@isopod/client/testing";
 
 /** Runs a controller against the test's API until it is disposed. */
 export function running(

@@ -1,5 +1,5 @@
 import { isopodApiVersion, type Pod, resources, type UsageSegment } from "@isopod/api";
-import type { TestApi } from "./test-api.ts";
+import type { TestApi } from "@isopod/client/testing";
 
 export async function addPod(api: TestApi, name: string, nodeName?: string): Promise<Pod> {
   return await api.client.create(resources.pods, {
