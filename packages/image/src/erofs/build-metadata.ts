@@ -1,9 +1,12 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { writeDurably } from "../durable-file.ts";
 import { ImageError, translateDiskError } from "../image-error.ts";
 import { decodeLayerIndex, type LayerIndex, LayerIndexError } from "../layer/layer-index.ts";
 import { mergeLayers } from "./merge-layers.ts";
 import { DiskTooLargeError, writeMetadata } from "./write-metadata.ts";
+
+/** All indexes of an image are in memory at once. Real ones have some megabytes together. */
+const defaultMaxIndexBytes = 1024 ** 3;
 
 export interface BuildMetadataOptions {
   /** For messages. */
@@ -14,6 +17,8 @@ export interface BuildMetadataOptions {
   readonly uuid: Uint8Array;
   /** File to make; it must not exist. */
   readonly outputPath: string;
+  /** Bound on the bytes of all layers' indexes together; default 1 GiB. */
+  readonly maxIndexBytes?: number;
 }
 
 export interface BuiltMetadata {
@@ -30,6 +35,7 @@ export function isBuiltMetadata(value: object): value is BuiltMetadata {
  */
 export function buildMetadata(options: BuildMetadataOptions): BuiltMetadata {
   const paths = [...new Set(options.layers.map((layer) => layer.indexPath))];
+  checkIndexSizes(paths, options);
   const indexes = paths.map((path) => readIndex(path, options.imageName));
   const layerOf = (path: string) => indexes[paths.indexOf(path)]?.entries ?? [];
   const root = mergeLayers(options.layers.map(({ name, indexPath }) => ({ name, entries: layerOf(indexPath) })));
@@ -52,6 +58,18 @@ export function buildMetadata(options: BuildMetadataOptions): BuiltMetadata {
     }
     throw translateDiskError(error, "convert", options.imageName);
   }
+}
+
+function checkIndexSizes(paths: readonly string[], options: BuildMetadataOptions): void {
+  const maxBytes = options.maxIndexBytes ?? defaultMaxIndexBytes;
+  const totalBytes = paths.reduce((sum, path) => sum + statSync(path).size, 0);
+  if (totalBytes <= maxBytes) return;
+  const why = `the names and attributes of its layers take ${totalBytes} bytes, more than ${maxBytes}`;
+  throw new ImageError(`${options.imageName} cannot be converted: ${why}`, {
+    code: "InvalidLayer",
+    stage: "convert",
+    object: options.imageName,
+  });
 }
 
 function readIndex(path: string, imageName: string): LayerIndex {

@@ -107,6 +107,9 @@ class LayerBuilder implements TarHandler {
     }
     this.#fileStart = this.#data.allocate(entry.sizeBytes) * blockSize;
     this.#index.add(entry);
+    if (this.#index.sizeBytes > limits.maxIndexBytes) {
+      throw invalidLayer(this.#options, `its names and attributes take more than ${limits.maxIndexBytes} bytes`);
+    }
   }
 
   data(bytes: Uint8Array, offset: number): void {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { temporaryDirectory } from "@isopod/base";
 import { digestOf } from "../digest.ts";
+import { buildMetadata } from "../erofs/build-metadata.ts";
 import { type ImageErrorCode, isImageError } from "../image-error.ts";
 import { buildDisk, chunksOf } from "../testing/build-disk.ts";
 import { buildTar, type TarSpec } from "../testing/tar-builder.ts";
@@ -134,4 +135,28 @@ test("limits on size and entries hold", async () => {
   await assert.rejects(convert(gzipSync(tar), tar, { limits: { maxArchiveBytes: 5000 } }), isError("InvalidLayer"));
   await assert.rejects(convert(tar, tar, { limits: { maxEntries: 1 } }), isError("InvalidLayer"));
   await assert.rejects(convert(tar, tar, { limits: { maxBlobBytes: 8192 } }), isError("InvalidLayer"));
+});
+
+test("attributes cannot make the index, which is in memory, grow without bound", async () => {
+  const pax = { "SCHILY.xattr.user.x": "v".repeat(65_535) };
+  const tar = buildTar(Array.from({ length: 40 }, (_, index) => ({ path: `f${index}`, pax })));
+  await convert(gzipSync(tar), tar);
+  const limits = { maxIndexBytes: 1024 * 1024 };
+  await assert.rejects(convert(gzipSync(tar), tar, { limits }), isError("InvalidLayer"));
+});
+
+test("the indexes of all layers together are bounded", async () => {
+  await using directory = await temporaryDirectory();
+  await buildDisk([buildTar([{ path: "a" }]), buildTar([{ path: "b" }])], directory.path);
+  const layers = [0, 1].map((number) => ({ name: "layer", indexPath: join(directory.path, `${number}.index`) }));
+  const build = (maxIndexBytes: number) =>
+    buildMetadata({
+      imageName: "test",
+      layers,
+      uuid: Buffer.alloc(16),
+      outputPath: join(directory.path, `bound-${maxIndexBytes}`),
+      maxIndexBytes,
+    });
+  build(1000);
+  assert.throws(() => build(120), isError("InvalidLayer"));
 });

@@ -43,6 +43,8 @@ export interface LayerLimits {
   /** Bytes of the data blob, holes included. */
   readonly maxBlobBytes: number;
   readonly maxEntries: number;
+  /** Bytes of the index, which is made in memory: names and extended attributes of all entries. */
+  readonly maxIndexBytes: number;
 }
 
 /** Far above real images; holes cost nothing on disk, entries cost about 300 bytes of memory each. */
@@ -50,4 +52,5 @@ export const defaultLayerLimits: LayerLimits = Object.freeze({
   maxArchiveBytes: 1024 ** 4,
   maxBlobBytes: 4 * 1024 ** 4,
   maxEntries: 2_000_000,
+  maxIndexBytes: 512 * 1024 ** 2,
 });

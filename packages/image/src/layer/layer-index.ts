@@ -30,6 +30,11 @@ export class LayerIndexWriter {
     return this.#count;
   }
 
+  /** Of the file as it is so far. */
+  get sizeBytes(): number {
+    return this.#fill;
+  }
+
   add(entry: LayerEntry): void {
     let size = entryHeaderBytes + entry.path.length + entry.linkPath.length;
     for (const { name, value } of entry.extendedAttributes) size += 4 + name.length + value.length;

@@ -28,6 +28,8 @@ export function parsePax(body: Buffer): PaxOverrides {
   const overrides: PaxOverrides = { extendedAttributes: [] };
   const offsets: number[] = [];
   const lengths: number[] = [];
+  // By name, as a later one replaces an earlier one: one header has room for tens of thousands.
+  const attributes = new Map<string, Uint8Array>();
   let position = 0;
   while (position < body.length) {
     const space = body.indexOf(0x20, position);
@@ -39,9 +41,13 @@ export function parsePax(body: Buffer): PaxOverrides {
       throw new TarFormatError("a PAX record is damaged");
     }
     const key = body.toString("latin1", space + 1, equals);
-    apply(overrides, key, body.subarray(equals + 1, end - 1), offsets, lengths);
+    const value = body.subarray(equals + 1, end - 1);
+    // Copied: the body's memory is the reader's.
+    if (key.startsWith(xattrPrefix)) attributes.set(key.slice(xattrPrefix.length), Uint8Array.from(value));
+    else apply(overrides, key, value, offsets, lengths);
     position = end;
   }
+  overrides.extendedAttributes = [...attributes].map(([name, bytes]) => ({ name, value: bytes }));
   if (offsets.length > 0) {
     if (offsets.length !== lengths.length) throw new TarFormatError("a sparse map is damaged");
     overrides.sparseMap = offsets.map((offset, index) => ({ offset, lengthBytes: lengths[index] ?? 0 }));
@@ -50,13 +56,6 @@ export function parsePax(body: Buffer): PaxOverrides {
 }
 
 function apply(overrides: PaxOverrides, key: string, value: Buffer, offsets: number[], lengths: number[]): void {
-  if (key.startsWith(xattrPrefix)) {
-    const name = key.slice(xattrPrefix.length);
-    const rest = overrides.extendedAttributes.filter((attribute) => attribute.name !== name);
-    // Copied: the body's memory is the reader's.
-    overrides.extendedAttributes = [...rest, { name, value: Uint8Array.from(value) }];
-    return;
-  }
   const text = value.toString("latin1");
   // An empty value takes nothing away from the header, as in Go's archive/tar, which wrote most layers.
   if (text === "") return;

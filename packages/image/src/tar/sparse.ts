@@ -52,7 +52,11 @@ export class SparseMapParser {
     }
     const count = this.#numbers[0];
     if (count !== undefined && count > maxSparseSegments) throw new TarFormatError("a sparse map is too long");
-    if (!this.#isComplete()) return undefined;
+    if (!this.#isComplete()) {
+      // A number that does not end would be gathered, and split anew, with every block.
+      if (this.#text.length > 16) throw new TarFormatError("a sparse map is damaged");
+      return undefined;
+    }
     const segments: SparseSegment[] = [];
     for (let index = 1; index < this.#numbers.length; index += 2) {
       segments.push({ offset: this.#numbers[index] ?? 0, lengthBytes: this.#numbers[index + 1] ?? 0 });

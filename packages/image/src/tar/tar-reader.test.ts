@@ -4,7 +4,7 @@ import { link, mkdir, open, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runCommand, temporaryDirectory } from "@isopod/base";
-import { buildTar, entryBlocks, header, padded } from "../testing/tar-builder.ts";
+import { buildTar, entryBlocks, header, padded, sealHeader } from "../testing/tar-builder.ts";
 import { type TarEntry, TarFormatError } from "./tar-entry.ts";
 import { TarReader } from "./tar-reader.ts";
 
@@ -127,4 +127,27 @@ test("damaged archives are refused", () => {
     const pax = { "GNU.sparse.size": "10", "GNU.sparse.map": map };
     assert.throws(() => readTar(buildTar([{ path: "s", content: "0123456789", pax }])), TarFormatError, map);
   }
+});
+
+test("a sparse map whose number does not end is refused at once, not gathered", () => {
+  const pax = { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1" };
+  const reader = new TarReader({ entry: () => {}, data: () => {} });
+  for (const block of entryBlocks({ path: "x", pax, sizeBytes: 2 ** 40 })) reader.push(block);
+  assert.throws(() => reader.push(Buffer.alloc(512, "1")), TarFormatError);
+});
+
+test("a sparse file cannot have a negative size", () => {
+  const block = header({ path: "x", type: "S" }, 0);
+  block.fill(0xff, 483, 495);
+  sealHeader(block);
+  assert.throws(() => readTar(Buffer.concat([block, Buffer.alloc(1024)])), /negative/);
+});
+
+test("a header full of attributes takes time in proportion to its size", () => {
+  const pax = Object.fromEntries(Array.from({ length: 30_000 }, (_, index) => [`SCHILY.xattr.user.${index}`, ""]));
+  const startMs = performance.now();
+  const [read] = readTar(Buffer.concat([...entryBlocks({ path: "x", pax }), Buffer.alloc(1024)]));
+  assert.equal(read?.entry.extendedAttributes.length, 30_000);
+  // A tenth of a second; comparing each with all others takes more than twenty.
+  assert.ok(performance.now() - startMs < 10_000);
 });

@@ -188,6 +188,7 @@ export class TarReader {
     this.#realSizeBytes = this.#storedBytes;
     if (header.typeFlag === "S") {
       this.#realSizeBytes = readTarNumber(block, 483, 12, "real size");
+      if (this.#realSizeBytes < 0) throw new TarFormatError("an entry's size is negative");
       readOldGnuSegments(block, 386, 4, this.#segments);
       if (block[482] !== 0) this.#state = "oldSparseMap";
       else this.#emitEntry();
