@@ -27,8 +27,8 @@ export interface QemuMachineParts {
   readonly qmp: QmpClient;
   /** The monitor, when this process started it. */
   readonly child: ChildProcess | undefined;
-  /** The monitor's standard error; owned by the machine from now on. */
-  readonly stderr: FileHandle;
+  /** The monitor's standard error, if it still has one; owned by the machine from now on. */
+  readonly stderr: FileHandle | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called once, when the machine is gone or detached. */
@@ -81,7 +81,7 @@ export class QemuMachine implements Machine {
     this.#detached.abort();
     this.#parts.qmp.close();
     this.#parts.child?.unref();
-    void this.#parts.stderr.close();
+    void this.#parts.stderr?.close();
     this.#parts.onForgotten();
   }
 
@@ -113,7 +113,10 @@ export class QemuMachine implements Machine {
     } catch {
       // A monitor that does not answer, or is gone already: either way the signal below settles it.
     }
-    if (!this.#isGone) await this.#killProcess();
+    if (this.#isGone) return;
+    await this.#killProcess();
+    // Should the signal not have gone out, whoever waits for the end sends it again.
+    qmp.close();
   }
 
   async #readConsole(): Promise<void> {
@@ -127,12 +130,11 @@ export class QemuMachine implements Machine {
   }
 
   async #killProcess(): Promise<void> {
-    // Checked right before, so that no later process with the same number is hit.
-    if (!(await isRunning(this.#parts.process))) return;
     try {
-      process.kill(this.pid, "SIGKILL");
+      // Checked right before, so that no later process with the same number is hit.
+      if (await isRunning(this.#parts.process)) process.kill(this.pid, "SIGKILL");
     } catch {
-      // It ended between the check and the signal.
+      // It ended between the check and the signal, or the check failed for want of descriptors.
     }
   }
 
@@ -163,8 +165,8 @@ export class QemuMachine implements Machine {
     const how = await reaped;
     this.#isGone = true;
 
-    let stderrTail = await readTail(stderr);
-    await stderr.close().catch(() => {});
+    let stderrTail = stderr === undefined ? "" : await readTail(stderr).catch(() => "");
+    await stderr?.close().catch(() => {});
     if (await wasKilledForMemory(record.cgroups)) {
       stderrTail += "The host ended the monitor: it outgrew the memory bound of its cgroup.\n";
     }
@@ -186,7 +188,8 @@ export class QemuMachine implements Machine {
   async #awaitEnd(): Promise<void> {
     const { clock, process: identity } = this.#parts;
     const deadlineMs = clock.monotonicMs() + graceMs;
-    while (await isRunning(identity)) {
+    // A look that fails, for want of descriptors, says nothing: nobody hears an error here, so it would end the service.
+    while (await isRunning(identity).catch(() => true)) {
       // Without its control socket a monitor cannot be governed, so it must not go on.
       if (clock.monotonicMs() > deadlineMs) await this.#killProcess();
       await clock.sleep(5);

@@ -1,4 +1,4 @@
-import { open, mkdir } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Clock, type Logger, systemClock } from "@isopod/base";
 import type { Accelerator, Machine, MachineSpec, Vmm } from "../contract.ts";
@@ -135,7 +135,7 @@ class QemuVmm implements Vmm {
     record: MachineRecord,
     identity: ProcessIdentity,
   ): Promise<QemuMachine | undefined> {
-    const stderr = await open(`/proc/${identity.pid}/fd/2`, "r");
+    const stderr = await openStderr(identity);
     let qmp: QmpClient | undefined;
     try {
       qmp = await QmpClient.connect(join(directory, machineFiles.qmp), { timeoutMs: greetingMs });
@@ -150,7 +150,7 @@ class QemuVmm implements Vmm {
       }
     } catch (error) {
       qmp?.close();
-      await stderr.close();
+      await stderr?.close();
       // It ended while we were looking.
       if (!(await isRunning(identity))) return await this.#attach(directory);
       throw error;
@@ -159,7 +159,31 @@ class QemuVmm implements Vmm {
     const onForgotten = () => void this.#machines.delete(directory);
     const parts = { directory, record, process: identity, qmp, child: undefined, stderr, clock, logger, onForgotten };
     const machine = new QemuMachine(parts);
-    await machine.catchUp();
+    try {
+      await machine.catchUp();
+    } catch (error) {
+      // It ended while we were looking: `exited` tells how.
+      if (!(await isRunning(identity))) return machine;
+      // A session left open would keep every later one waiting.
+      machine.detach();
+      throw error;
+    }
     return machine;
   }
+}
+
+/**
+ * What the launcher gave the monitor as standard error. A monitor in a guest's hands may have closed it, or put a pipe
+ * there whose opening would wait for ever: then there is none, and the machine is governed all the same.
+ */
+async function openStderr({ pid }: ProcessIdentity): Promise<FileHandle | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(`/proc/${pid}/fd/2`, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  return undefined;
 }
