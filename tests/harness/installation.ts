@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isNotFound, type Pod, resources } from "@isopod/api";
 import { silentLogger, systemClock, temporaryDirectory } from "@isopod/base";
@@ -16,6 +16,8 @@ export interface InstallationOptions {
   readonly upArguments?: readonly string[];
   /** More environment for the service. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Puts the data directory on a file system of its own, of this size. */
+  readonly tmpfsMiB?: number;
 }
 
 /**
@@ -57,6 +59,10 @@ export class Installation {
     try {
       registry = await startRegistry(directory.path);
       const dataDirectory = join(directory.path, "data");
+      await mkdir(dataDirectory, { mode: 0o711 });
+      if (options.tmpfsMiB !== undefined) {
+        await mustRun("mount", ["-t", "tmpfs", "-o", `size=${options.tmpfsMiB}m,mode=711`, "tmpfs", dataDirectory]);
+      }
       await up(dataDirectory, options);
       const client = new KubeClient(await loadKubeconfig(servicePaths(dataDirectory).kubeconfig));
       const installation = new Installation(directory.path, registry, client, options);
@@ -68,6 +74,7 @@ export class Installation {
       return installation;
     } catch (error) {
       await registry?.[Symbol.asyncDispose]();
+      await runProgram("umount", [join(directory.path, "data")]);
       await directory[Symbol.asyncDispose]();
       throw error;
     }
@@ -161,6 +168,9 @@ export class Installation {
     };
     await attempt(async () => await this.#removeAll());
     await attempt(async () => assert.equal((await this.isopod(["down"])).exitCode, 0, "isopod down"));
+    if (this.#options.tmpfsMiB !== undefined) {
+      await attempt(async () => await mustRun("umount", [this.dataDirectory]));
+    }
     await attempt(async () => {
       let left: readonly string[] = [];
       await eventually(

@@ -134,7 +134,7 @@ class Walk {
         if (typeof value !== "string") throw this.#mismatch(value, type);
         return canonicalBase64(value);
       case "quantity":
-        return canonicalQuantity(value);
+        return this.#quantity(value);
       case "time":
       case "microtime":
         if (typeof value !== "string") throw this.#mismatch(value, { goName: "string" });
@@ -147,6 +147,17 @@ class Walk {
         return value;
       case "raw":
         return value;
+    }
+  }
+
+  /** kube-apiserver leaves out where the bad quantity is; of a large manifest nobody could tell. */
+  #quantity(value: unknown): string {
+    try {
+      return canonicalQuantity(value);
+    } catch (error) {
+      if (!(error instanceof FieldValueError)) throw error;
+      const path = this.#pathTo(undefined);
+      throw new FieldValueError(`${path}: ${JSON.stringify(value)}: ${error.message}`, { object: path, cause: error });
     }
   }
 
