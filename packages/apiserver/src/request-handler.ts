@@ -15,6 +15,9 @@ import type { RequestContext, ServerContext } from "./request-context.ts";
 import { route } from "./route.ts";
 import { routeUpgrade } from "./route-upgrade.ts";
 
+/** How long the client of a refused upgrade has to read why and go. */
+const refusalGraceMs = 3000;
+
 /** Takes requests off the wire, finds out whose they are, and sees to it that each gets an answer. */
 export class RequestHandler {
   readonly #server: ServerContext;
@@ -73,7 +76,11 @@ export class RequestHandler {
     } catch (error) {
       if (!(socket instanceof Socket) || socket.destroyed) return;
       response.assignSocket(socket);
+      // No parser reads this connection any more: unread, its client's end would never be seen, and it would stay.
+      socket.resume();
       response.once("finish", () => socket.end());
+      const cutOff = setTimeout(() => socket.destroy(), refusalGraceMs);
+      socket.once("close", () => clearTimeout(cutOff));
       sendError(response, error, this.#server.logger, warnings);
     }
   }

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, request as httpsRequest } from "node:https";
+import { connect as connectSocket } from "node:net";
+import { connect } from "node:tls";
+import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { apiErrorIn, forbidden, resources } from "@isopod/api";
 import type { AggregatedRequest } from "./contract.ts";
 import { ApiServerError } from "./errors.ts";
 import { withMetadata } from "./objects/parts.ts";
+import { listener } from "./server.ts";
 import { elements, startTestServer, type TestServer } from "./testing/test-server.ts";
 
 const aggregatedV2 =
@@ -194,6 +198,37 @@ describe("the API server", () => {
     assert.equal(made.json.metadata?.labels?.hooked, "yes");
     assert.match(String(made.headers["warning"]), /a hook was here/);
     assert.equal((await test.call("DELETE", `${configMaps}/guarded`)).status, 403);
+  });
+
+  it("ends the connection of an upgrade it refuses, also when the client neither reads its end nor gives up", async () => {
+    const host = "127.0.0.1";
+    const connection = connectSocket({ port: test.server.port, host, allowHalfOpen: true });
+    const socket = connect({ socket: connection, host, ca: test.certificates.caPem });
+    socket.on("error", () => {});
+    await once(socket, "secureConnect");
+    // What comes behind the request hides the client's own end from a server that does not read.
+    socket.write("GET /api/v1/pods HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nmore");
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString();
+    });
+    await once(socket, "end");
+    assert.match(answer, /^HTTP\/1.1 401 /);
+    const closed = new Promise<boolean>((resolve) => socket.once("close", () => resolve(true)));
+    // Only a connection that is gone on both sides answers this with a reset.
+    const prod = setInterval(() => socket.write("more"), 50);
+    try {
+      const isClosed = await Promise.race([closed, delay(20_000, false, { ref: false })]);
+      assert.ok(isClosed, "the server still holds the connection");
+    } finally {
+      clearInterval(prod);
+      socket.destroy();
+    }
+  });
+
+  it("gives a client that nobody knows yet a bounded time to say what it wants", () => {
+    const server = listener({ tls: { ...test.certificates.server, clientCaPem: test.certificates.caPem } });
+    assert.ok(server.headersTimeout > 0, "connections that send nothing would stay for ever");
   });
 
   it("names the port and the way out when the port is taken", async () => {

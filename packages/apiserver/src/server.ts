@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:https";
 import { isIPv6 } from "node:net";
-import { systemErrorCode } from "@isopod/base";
+import { describeError, systemErrorCode } from "@isopod/base";
 import type { ApiServer, ApiServerOptions } from "./contract.ts";
 import { createDefaultObjects } from "./default-objects.ts";
 import { runEventExpiry } from "./event-expiry.ts";
@@ -12,6 +12,8 @@ import { RequestHandler } from "./request-handler.ts";
 const keepAliveTimeoutMs = 120_000;
 /** The command of an exec travels in the URL; Go's servers take 1 MiB, Node's default of 16 KiB refuses long scripts. */
 const maxHeaderBytes = 256 * 1024;
+/** From the handshake, or the request before, to the end of the headers: a client nobody knows yet must not stay. */
+const headersTimeoutMs = 60_000;
 /** What is still running this long after `close` is cut off. */
 const closeGraceMs = 2000;
 
@@ -48,7 +50,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
 }
 
-function listener({ tls }: ApiServerOptions): Server {
+/** The server, not listening yet. Throws `BadCredentials`. */
+export function listener({ tls }: Pick<ApiServerOptions, "tls">): Server {
   try {
     const server = createServer({
       cert: tls.certPem,
@@ -62,6 +65,8 @@ function listener({ tls }: ApiServerOptions): Server {
       maxHeaderSize: maxHeaderBytes,
       // Uploads through a node's proxy take as long as they take; bodies of our own have a deadline in readBody.
       requestTimeout: 0,
+      // Without it, the one above would switch this one off too.
+      headersTimeout: headersTimeoutMs,
       noDelay: true,
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -75,11 +80,13 @@ function listener({ tls }: ApiServerOptions): Server {
   }
 }
 
-async function listen(server: Server, { host, port }: ApiServerOptions): Promise<void> {
+async function listen(server: Server, { host, port, logger }: ApiServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => reject(listenError(cause, host, port)));
     server.listen({ host, port }, () => {
       server.removeAllListeners("error");
+      // A connection that cannot be accepted, for want of descriptors or memory, must not end the service.
+      server.on("error", (error) => logger.error({ error: describeError(error) }, "a connection was not accepted"));
       resolve();
     });
   });
