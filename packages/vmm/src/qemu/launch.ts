@@ -19,10 +19,23 @@ export interface LaunchOptions {
  */
 export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess> {
   options.signal?.throwIfAborted();
+  const cannotRun = (cause: unknown): VmmError =>
+    new VmmError(`machine ${options.id}: the launcher ${options.launcherPath} cannot be run`, {
+      code: "LaunchFailed",
+      stage: "boot",
+      object: options.id,
+      remedy: "The cache directory must be on a file system that allows executables.",
+      cause,
+    });
   const child = spawn(options.launcherPath, [], { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore", "pipe"] });
   // Heard first of all: a failed spawn is told by an event, and one without a listener ends the process.
   const spawned = once(child, "spawn");
-  const control = child.stdio[3];
+  // Also heard when this function throws before it waits.
+  spawned.catch(() => {});
+  // Whatever the type says: without descriptors for pipes there is no `stdio` at all, and `spawned` tells why.
+  const streams: readonly unknown[] | undefined = child.stdio;
+  if (streams === undefined) throw await spawned.then(() => new TypeError("the launcher has no streams"), cannotRun);
+  const control = streams[3];
   if (!(control instanceof Duplex)) throw new TypeError("descriptor 3 of the launcher is not a stream");
   const abort = () => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", abort);
@@ -52,13 +65,7 @@ export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<
     child.kill("SIGKILL");
     options.signal?.throwIfAborted();
     if (cause instanceof VmmError) throw cause;
-    throw new VmmError(`machine ${options.id}: the launcher ${options.launcherPath} cannot be run`, {
-      code: "LaunchFailed",
-      stage: "boot",
-      object: options.id,
-      remedy: "The cache directory must be on a file system that allows executables.",
-      cause,
-    });
+    throw cannotRun(cause);
   } finally {
     options.signal?.removeEventListener("abort", abort);
     control.destroy();
