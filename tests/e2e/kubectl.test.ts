@@ -152,7 +152,9 @@ describe("kubectl and what is refused", () => {
 
   test("a deleted namespace takes its pods and their bill along in order", async () => {
     assert.equal((await e2e.kubectl(["create", "namespace", "brief"])).exitCode, 0);
-    const pod = shellPod(e2e, "sleep 600", { name: "tenant", metadata: { namespace: "brief" } });
+    // As process 1 of its container sleep takes no notice of SIGTERM: its grace is short, so that the test is, too.
+    const spec = { terminationGracePeriodSeconds: 1 };
+    const pod = shellPod(e2e, "sleep 600", { name: "tenant", metadata: { namespace: "brief" }, spec });
     await createPod(e2e, pod);
     await podUntil(e2e, "tenant", "is ready", isReady, "brief");
     const deleted = await e2e.kubectl(["delete", "namespace", "brief", "--timeout=100s"]);

@@ -9,6 +9,7 @@ const hopeless: Readonly<Record<string, string>> = {
   InvalidImageName: "pull",
   ErrImageNeverPull: "pull",
   CreateContainerConfigError: "config",
+  CreateContainerError: "create",
 };
 
 export function isOver(pod: Pod): boolean {

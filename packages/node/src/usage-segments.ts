@@ -5,7 +5,7 @@ import type { UsageRecorder } from "./usage-recorder.ts";
 
 export interface UsageSegmentsOptions {
   readonly record: RecordKeeper;
-  readonly recorder: UsageRecorder;
+  readonly recorder: Pick<UsageRecorder, "write">;
   readonly logger: Logger;
   readonly size: InstanceSize;
   readonly podLabels: () => Readonly<Record<string, string>>;
