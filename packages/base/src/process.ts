@@ -71,16 +71,10 @@ export async function runCommand(
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
+    // Without a free descriptor there are no streams, only the error below: it must find its listener.
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     let sizeBytes = 0;
-    const collect = (into: Buffer[]) => (chunk: Buffer) => {
-      sizeBytes += chunk.length;
-      if (sizeBytes > maxOutputBytes) child.kill("SIGKILL");
-      else into.push(chunk);
-    };
-    child.stdout.on("data", collect(stdout));
-    child.stderr.on("data", collect(stderr));
     child.on("error", (cause) => {
       if (systemErrorCode(cause) !== "ENOENT") return reject(cause);
       const debianPackage = debianPackageOf[program];
@@ -94,6 +88,13 @@ export async function runCommand(
         }),
       );
     });
+    const collect = (into: Buffer[]) => (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxOutputBytes) child.kill("SIGKILL");
+      else into.push(chunk);
+    };
+    child.stdout?.on("data", collect(stdout));
+    child.stderr?.on("data", collect(stderr));
     child.on("close", (exitCode, killedBy) => {
       const output = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
       if (exitCode === 0) return resolve(output);
@@ -109,7 +110,7 @@ export async function runCommand(
       );
     });
     // A program that ends without reading its input is judged by its exit code, not by the broken pipe.
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.input ?? "");
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.input ?? "");
   });
 }

@@ -51,9 +51,10 @@ async function startServer() {
     findPod: (namespace, name) => (namespace === "shop" && name === "web" ? pod : undefined),
     pods: () => [podWith()],
   });
-  const good = await authority.issue("apiserver");
+  const good = await authority.issue("kube-apiserver-kubelet-client");
   const tls = { host: "127.0.0.1", port: server.port, ca: authority.certPem, cert: good.certPem, key: good.keyPem };
-  const bad = await stranger.issue("apiserver");
+  const bad = await stranger.issue("kube-apiserver-kubelet-client");
+  const other = await authority.issue("system:node:other");
   return {
     log,
     execs,
@@ -61,6 +62,7 @@ async function startServer() {
     port: server.port,
     tls,
     strangerTls: { ...tls, cert: bad.certPem, key: bad.keyPem },
+    otherNodeTls: { ...tls, cert: other.certPem, key: other.keyPem },
     get: async (path: string, options: RequestOptions = tls) => await get(path, options),
     [Symbol.asyncDispose]: async () => {
       await server.close();
@@ -89,6 +91,12 @@ test("only clients with a certificate of the authority are answered", async () =
   assert.deepEqual(await server.get("/healthz"), { status: 200, text: "ok" });
   await assert.rejects(server.get("/healthz", { host, port, ca }), /certificate required|ECONNRESET|socket hang up/);
   await assert.rejects(server.get("/healthz", server.strangerTls), /alert|ECONNRESET|socket hang up/);
+});
+
+test("another node's certificate is of the authority, and is not enough", async () => {
+  await using server = await startServer();
+  assert.equal((await server.get("/healthz", server.otherNodeTls)).status, 403);
+  assert.equal((await server.get("/containerLogs/shop/web/main", server.otherNodeTls)).status, 403);
 });
 
 test("logs are selected as asked, and a wrong container, pod or number is named", async () => {

@@ -67,6 +67,10 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
   // Uploads of images and followed logs last as long as they last.
   server.requestTimeout = 0;
   server.on("request", (request, response) => {
+    if (!isApiServer(request.socket as TLSSocket)) {
+      response.writeHead(403, { "content-type": "text/plain; charset=utf-8" });
+      return response.end("only the API server may ask");
+    }
     void handle(options, request, response).catch((error: unknown) => {
       if (!response.headersSent) {
         response.writeHead(statusOf(error), { "content-type": "text/plain; charset=utf-8" });
@@ -75,6 +79,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     });
   });
   server.on("upgrade", (request, socket, head) => {
+    if (!isApiServer(socket as TLSSocket)) return socket.destroy();
     void upgrade(options, sockets, request, socket as TLSSocket, head).catch((error: unknown) => {
       const body = describeWithRemedy(error);
       const code = statusOf(error);
@@ -99,6 +104,8 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     });
     server.listen(options.port, options.host, resolve);
   });
+  // Accepting may fail later, for want of descriptors: that is no reason to end.
+  server.on("error", (error) => logger.warn({ reason: describeError(error) }, "a connection was not accepted"));
   const { port } = server.address() as AddressInfo;
   logger.debug({ port }, "the node agent listens");
   return {
@@ -231,8 +238,12 @@ async function upgrade(
   const pod = podOf(options, parts);
   const query = url.searchParams;
   const is = (name: string): boolean => query.get(name) === "1" || query.get(name) === "true";
+  let isJoined = false;
   const serve = (join: (webSocket: WebSocket) => Promise<void>): void =>
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      // A frame that breaks the protocol closes the session; unheard, it would end the process.
+      webSocket.on("error", (error) => options.logger.debug({ reason: error.message }, "an exec session was cut"));
+      isJoined = true;
       void join(webSocket).catch((error: unknown) => {
         options.logger.warn({ reason: describeError(error) }, "an exec session broke");
         webSocket.close(1011);
@@ -251,6 +262,17 @@ async function upgrade(
     return serve(async (webSocket) => await refuseExec(webSocket, exitCode, reason));
   }
   serve(async (webSocket) => await bridgeExec(webSocket, stream));
+  // The client went away meanwhile, or its handshake was refused: nobody will read the command's output.
+  if (!isJoined) await stream.close();
+}
+
+/** Users whose certificate may ask for anything here: the API server's, and an administrator's for looking into trouble. */
+const allowedUser = "kube-apiserver-kubelet-client";
+const allowedGroup = "system:masters";
+
+function isApiServer(socket: TLSSocket): boolean {
+  const subject = socket.getPeerCertificate()?.subject;
+  return subject?.CN === allowedUser || [subject?.O].flat().includes(allowedGroup);
 }
 
 /** What a shell ends with for a command that is not there, or is none. */

@@ -59,9 +59,9 @@ export async function startService(
   const paths = servicePaths(dataDirectory);
   // Searchable for the VMs' own users, listable for root only.
   await mkdir(dataDirectory, { recursive: true, mode: 0o711 });
-  for (const directory of [paths.images, paths.instances, paths.scratch, paths.cache]) {
-    await mkdir(directory, { recursive: true, mode: 0o711 });
-  }
+  for (const directory of [paths.instances, paths.cache]) await mkdir(directory, { recursive: true, mode: 0o711 });
+  // VMs get their disks as open descriptors: nobody else need read images.
+  for (const directory of [paths.images, paths.scratch]) await mkdir(directory, { recursive: true, mode: 0o700 });
   await mkdir(resolve(paths.ledger, ".."), { recursive: true, mode: 0o700 });
 
   const ended = new AbortController();
