@@ -172,6 +172,21 @@ test("a command that is not there ends as in a shell: a word on stderr and exit 
   assert.match(messages[1] ?? "", /"reason":"ExitCode","message":"127"/);
 });
 
+test("a frame that breaks the protocol cuts its session and nothing else", async () => {
+  await using server = await startServer();
+  const { host, ...tls } = server.tls;
+  const url = `wss://${host}:${server.port}/exec/shop/web/main?command=absent`;
+  const socket = new WebSocket(url, ["v5.channel.k8s.io"], tls);
+  socket.on("error", () => {});
+  const ended = once(socket, "close");
+  socket.once("upgrade", (response) => {
+    // Reserved bits and an opcode that does not exist, unmasked.
+    response.socket.write(Buffer.from([0xff, 0x7f, 0, 0]));
+  });
+  await ended;
+  assert.deepEqual(await server.get("/healthz"), { status: 200, text: "ok" });
+});
+
 test("a port that is taken is named, with the flag to choose another", async () => {
   const taken = createServer();
   taken.listen(0, "127.0.0.1");
