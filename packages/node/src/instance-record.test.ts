@@ -20,7 +20,7 @@ const record: InstanceRecord = {
   isReleased: false,
 };
 
-const nothingRuns = async (): Promise<void> => {};
+const nothingRuns = async (): Promise<boolean> => true;
 
 test("records come back as they were saved, synced or not, and are gone when removed", async () => {
   await using directory = await temporaryDirectory();
@@ -45,13 +45,33 @@ test("a directory whose record was never written, or cannot be read, is cleared 
   await writeFile(join(directory.path, "heartbeat"), "");
   await records.save(record, { isDurable: false });
   const cleared: string[] = [];
-  const loaded = await records.load(async (path) => void cleared.push(basename(path)));
+  const loaded = await records.load(async (path) => {
+    cleared.push(basename(path));
+    return true;
+  });
   assert.deepEqual(
     loaded.map((one) => one.podUID),
     ["uid-1"],
   );
   assert.deepEqual(cleared.toSorted(), ["uid-2", "uid-3"]);
   assert.deepEqual((await readdir(directory.path)).toSorted(), ["heartbeat", "uid-1"]);
+});
+
+test("a directory that cannot be cleared away now stays for the next start", async () => {
+  await using directory = await temporaryDirectory();
+  const records = new InstanceRecords(directory.path);
+  await mkdir(join(directory.path, "uid-2"));
+  assert.deepEqual(await records.load(async () => false), []);
+  assert.deepEqual(await readdir(directory.path), ["uid-2"]);
+});
+
+test("a record of another version is refused, and nothing of its instance is touched", async () => {
+  await using directory = await temporaryDirectory();
+  const records = new InstanceRecords(directory.path);
+  await mkdir(join(directory.path, "uid-1"));
+  await writeFile(join(directory.path, "uid-1", "record.json"), JSON.stringify({ ...record, version: 999 }));
+  await assert.rejects(records.load(nothingRuns), /record of instance uid-1 was written by another version/);
+  assert.deepEqual(await readdir(join(directory.path, "uid-1")), ["record.json"]);
 });
 
 test("user ids are given once, rest as long as possible, and run out", () => {

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode, writeFileAtomically } from "@isopod/base";
+import { NodeError } from "./node-error.ts";
 
 /** Changes with the meaning of a record's fields. */
 export const recordVersion = 2;
@@ -76,15 +77,15 @@ export class InstanceRecords {
    * Every record on disk. A directory without a readable one was being made when the node agent died, or holds what a
    * power loss left of one: `clearAway` is to end what may still run from it, then it is removed.
    */
-  async load(clearAway: (directory: string) => Promise<void>): Promise<readonly InstanceRecord[]> {
+  async load(clearAway: (directory: string) => Promise<boolean>): Promise<readonly InstanceRecord[]> {
     await mkdir(this.directory, { recursive: true, mode: 0o711 });
     const records: InstanceRecord[] = [];
     for (const entry of await readdir(this.directory, { withFileTypes: true })) {
       if (!entry.isDirectory()) continue;
       const record = await this.read(entry.name);
       if (record === undefined) {
-        await clearAway(this.directoryOf(entry.name));
-        await this.remove(entry.name);
+        // What cannot be cleared away now is tried again at the next start, and keeps no other instance waiting.
+        if (await clearAway(this.directoryOf(entry.name))) await this.remove(entry.name);
       } else records.push(record);
     }
     return records;
@@ -96,11 +97,19 @@ export class InstanceRecords {
       const record = JSON.parse(
         await readFile(join(this.directoryOf(podUID), "record.json"), "utf8"),
       ) as InstanceRecord;
-      return record.version === recordVersion && record.podUID === podUID ? record : undefined;
+      if (record.podUID !== podUID) return undefined;
+      if (record.version === recordVersion) return record;
     } catch (error) {
       if (systemErrorCode(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
       throw error;
     }
+    // Its VM may run: to take it for rubbish would end somebody's instance and open its bill twice.
+    throw new NodeError(`the record of instance ${podUID} was written by another version of Isopod`, {
+      code: "Internal",
+      stage: "node agent",
+      object: this.directoryOf(podUID),
+      remedy: "Start that version, remove the instance with it, and then upgrade.",
+    });
   }
 
   /** Replaced whole or not at all, whatever kills this process; with `isDurable` also when the power fails. */

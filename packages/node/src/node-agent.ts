@@ -195,17 +195,26 @@ export class NodeAgent {
   }
 
   /** Ends what may run from a directory that no readable record speaks of. */
-  async #clearAway(directory: string, bootTimeoutMs: number): Promise<void> {
+  async #clearAway(directory: string, bootTimeoutMs: number): Promise<boolean> {
     const { vmm, clock, logger, images, network } = this.#options;
-    if (basename(directory).startsWith(uploadPrefix)) return;
+    if (basename(directory).startsWith(uploadPrefix)) return true;
     logger.warn({ directory }, "an instance without a record is cleared away");
-    for (const name of await readdir(directory)) {
-      if (!name.startsWith("vm-")) continue;
-      const instance = await Instance.find(join(directory, name), { vmm, clock, logger, bootTimeoutMs });
-      await instance?.kill();
+    try {
+      for (const name of await readdir(directory)) {
+        if (!name.startsWith("vm-")) continue;
+        const instance = await Instance.find(join(directory, name), { vmm, clock, logger, bootTimeoutMs });
+        await instance?.kill();
+      }
+      await network.detach(basename(directory));
+      await images.release(basename(directory));
+      return true;
+    } catch (error) {
+      logger.error(
+        { directory, reason: describeError(error) },
+        "it could not be cleared away; the next start tries again",
+      );
+      return false;
     }
-    await network.detach(basename(directory));
-    await images.release(basename(directory));
   }
 
   #onPod(pod: Pod | undefined, previous: Pod | undefined, options: PodWorkerOptions): void {
