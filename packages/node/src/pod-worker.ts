@@ -1,20 +1,21 @@
 import { isConflict, isNotFound, type Pod, resources } from "@isopod/api";
-import { backoffDelayMs, describeError, IsopodError, isAbort, retry } from "@isopod/base";
+import { backoffDelayMs, describeError, IsopodError, retry } from "@isopod/base";
 import type { AttachStream, ExecSpec } from "@isopod/guest";
-import { acquireResources, type Resources } from "./acquire-resources.ts";
+import { acquireResources } from "./acquire-resources.ts";
 import { bootInstance, findInstance } from "./boot-instance.ts";
 import { containerEnvironment } from "./container-environment.ts";
 import { ContainerLog } from "./container-log.ts";
-import { followContainer, logDirectoryOf, type RestartPolicy, runContainer, type VmRun } from "./container-runner.ts";
+import { followContainer, logDirectoryOf } from "./container-runner.ts";
 import type { ContainerSlot } from "./container-slot.ts";
-import { guestVolumes } from "./container-plan.ts";
 import type { Instance } from "./instance.ts";
 import type { InstanceRecord } from "./instance-record.ts";
 import type { ServedPod } from "./kubelet-server.ts";
 import { lastWords } from "./last-words.ts";
 import { NodeError } from "./node-error.ts";
 import { PodContext, type PodWorkerOptions } from "./pod-context.ts";
+import { runContainers } from "./pod-containers.ts";
 import { fetchReferences } from "./pod-inputs.ts";
+import { PodStop } from "./pod-stop.ts";
 import { dropInstance, lastProvenMicros, releaseInstance } from "./release-instance.ts";
 
 /** A try that fails is repeated after 1 s doubling to 5 min; a reference that is missing is looked for more often. */
@@ -33,12 +34,12 @@ const lossResetMicros = 600_000_000;
  */
 export class PodWorker implements ServedPod {
   readonly #context: PodContext;
+  readonly #stop: PodStop;
   #changed = Promise.withResolvers<void>();
-  #killTimer: AbortController | undefined;
-  #graceEndsMs = Number.POSITIVE_INFINITY;
 
   constructor(pod: Pod, record: InstanceRecord | undefined, options: PodWorkerOptions) {
     this.#context = new PodContext(pod, record, options);
+    this.#stop = new PodStop(this.#context);
   }
 
   get pod(): Pod {
@@ -54,11 +55,11 @@ export class PodWorker implements ServedPod {
   update(pod: Pod | undefined): void {
     if (pod === undefined) {
       this.#context.gone.abort(new Error("the pod is gone"));
-      this.#beginStop(0);
+      this.#stop.begin(0);
     } else {
       this.#context.pod = pod;
       const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
-      if (deletionTimestamp !== undefined) this.#beginStop(deletionGracePeriodSeconds ?? 0);
+      if (deletionTimestamp !== undefined) this.#stop.begin(deletionGracePeriodSeconds ?? 0);
     }
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
@@ -81,7 +82,7 @@ export class PodWorker implements ServedPod {
     try {
       if (!record.value.isReleased && !wasOver) await this.#live();
       await releaseInstance(context, () => this.#endCause());
-      this.#killTimer?.abort();
+      this.#stop.done();
       context.isOver = true;
       // A pod that was over before this process began keeps the status it has.
       if (!wasOver) context.publish();
@@ -169,12 +170,10 @@ export class PodWorker implements ServedPod {
     });
   }
 
-  // ── the life of the instance ─────────────────────────────────────────────────────────────────────────────────────
-
   /** Makes instances until the pod is done, is to stop, or may not have another. */
   async #live(): Promise<void> {
     const context = this.#context;
-    this.#armDeadline();
+    this.#stop.armDeadline();
     context.publish();
     for (let failures = 0, losses = 0; ; ) {
       let isMade = false;
@@ -188,7 +187,7 @@ export class PodWorker implements ServedPod {
         isMade = true;
         const instance = await bootInstance(context, made);
         const bootedMicros = context.nowMicros;
-        const outcome = await this.#runContainers(instance, made);
+        const outcome = await runContainers(context, instance, made);
         if (outcome !== "lost") return;
         failures = 0;
         const words = instance.exit === undefined ? "it does not answer" : lastWords(instance.exit);
@@ -209,13 +208,13 @@ export class PodWorker implements ServedPod {
   /** The pod was to stop when its VM was found again: what runs in it has its grace all the same. */
   async #windDown(): Promise<void> {
     const context = this.#context;
-    const { instance, detach, slots, options } = context;
+    const { instance, detach, slots } = context;
     const running = slots.filter((slot) => slot.isRunning);
-    if (instance === undefined || running.length === 0 || options.clock.nowMs() >= this.#graceEndsMs) return;
+    if (instance === undefined || running.length === 0 || this.#stop.isGraceOver) return;
     try {
       await instance.connect(detach.signal);
       const known = new Set((await instance.containers(detach.signal)).map((one) => one.id));
-      await this.#signalContainers();
+      await this.#stop.signalContainers();
       const left = running.filter((slot) => known.has(slot.current?.id ?? ""));
       await Promise.all(left.map(async (slot) => await followContainer(context, slot, instance, true)));
     } catch (error) {
@@ -286,129 +285,6 @@ export class PodWorker implements ServedPod {
     }
     context.publish();
     await context.options.clock.sleep(delayMs, context.signal).catch(() => {});
-  }
-
-  /** Runs the containers until they are done, the VM is lost, or the pod has stopped. */
-  async #runContainers(instance: Instance, made: Resources): Promise<"done" | "lost" | "stopped"> {
-    const { signal, stop, detach, options } = this.#context;
-    const lost = new AbortController();
-    const loss = instance.lost.then(() => lost.abort(new Error("the virtual machine is gone")));
-    const running: Promise<void>[] = [];
-    try {
-      await this.#containersInOrder(instance, made, AbortSignal.any([signal, lost.signal]), running);
-      return "done";
-    } catch (error) {
-      if (!stop.signal.aborted && !detach.signal.aborted) {
-        // When the VM is gone every call fails, and some fail before its end is known.
-        const patience = new AbortController();
-        await Promise.race([loss, options.clock.sleep(1000, patience.signal).catch(() => {})]);
-        patience.abort();
-      }
-      const isLost = instance.exit !== undefined;
-      lost.abort(error);
-      // No two runs may drive one container: all of this one's end before another VM is made. In a stop they end by
-      // themselves, at the end of the grace by the VM's.
-      if (!isLost && !stop.signal.aborted && !detach.signal.aborted) await instance.kill();
-      await Promise.allSettled(running);
-      detach.signal.throwIfAborted();
-      if (stop.signal.aborted) return "stopped";
-      if (isLost) return "lost";
-      throw error;
-    }
-  }
-
-  /** As kubelet: init containers one after another, sidecars beside all that follow, then the others at once. */
-  async #containersInOrder(
-    instance: Instance,
-    made: Resources,
-    signal: AbortSignal,
-    running: Promise<void>[],
-  ): Promise<void> {
-    const context = this.#context;
-    const known = new Map((await instance.containers(signal)).map((one) => [one.id, one]));
-    // A VM that has containers has its volumes.
-    const volumes = known.size > 0 ? [] : guestVolumes(context.pod, made.sources);
-    if (volumes.length > 0) await instance.putVolumes(volumes, signal);
-    const run: VmRun = { instance, resources: made, known, signal };
-    const begin = (slot: ContainerSlot, policy: RestartPolicy): Promise<void> => {
-      const ended = runContainer(context, slot, policy, run);
-      // Whoever needs the outcome awaits it; a sidecar's failure is the VM's, and shows elsewhere too.
-      ended.catch(() => {});
-      running.push(ended);
-      return ended;
-    };
-    const policy = context.pod.spec.restartPolicy ?? "Always";
-    for (const slot of context.slots.filter((one) => one.isInit)) {
-      if (slot.isSidecar) {
-        void begin(slot, "Always");
-        continue;
-      }
-      const hasSucceeded = slot.current?.exit?.exitCode === 0;
-      if (hasSucceeded && slot.current?.vm === context.record.value.vmCount) continue;
-      // What an init container did in another VM went with it.
-      if (hasSucceeded) slot.wait("PodInitializing");
-      await begin(slot, policy === "Never" ? "Never" : "OnFailure");
-      if (slot.current?.exit?.exitCode !== 0) return;
-    }
-    const apps = context.slots.filter((one) => !one.isInit);
-    for (const slot of apps) if (slot.current === undefined) slot.wait("ContainerCreating");
-    await Promise.all(apps.map(async (slot) => await begin(slot, policy)));
-  }
-
-  // ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #beginStop(graceSeconds: number): void {
-    const { stop, detach, options } = this.#context;
-    const endsMs = options.clock.nowMs() + graceSeconds * 1000;
-    if (!stop.signal.aborted) {
-      stop.abort(new Error("the pod is to stop"));
-      void this.#signalContainers();
-    }
-    // A second request may only shorten the grace.
-    if (endsMs >= this.#graceEndsMs) return;
-    this.#graceEndsMs = endsMs;
-    this.#killTimer?.abort();
-    const timer = new AbortController();
-    this.#killTimer = timer;
-    options.clock
-      .sleep(Math.max(0, graceSeconds * 1000), AbortSignal.any([timer.signal, detach.signal]))
-      .then(async () => await this.#context.instance?.kill())
-      .catch(() => {});
-  }
-
-  async #signalContainers(): Promise<void> {
-    const { instance, slots, pod, options, logger, detach } = this.#context;
-    if (instance === undefined) return;
-    for (const slot of slots) {
-      if (!slot.isRunning || slot.current === undefined) continue;
-      const { name } = slot.container;
-      options.events.normal(pod, "Killing", `Stopping container ${name}`, slot.fieldPath);
-      try {
-        const image = await options.images.get(slot.imageDigest);
-        const stopSignal = image === undefined || image.config.stopSignal === "" ? "SIGTERM" : image.config.stopSignal;
-        await instance.signal(slot.current.id, stopSignal, detach.signal);
-      } catch (error) {
-        if (isAbort(error)) return;
-        logger.debug({ container: name, reason: describeError(error) }, "the stop signal was not delivered");
-      }
-    }
-  }
-
-  #armDeadline(): void {
-    const context = this.#context;
-    const seconds = context.pod.spec.activeDeadlineSeconds;
-    if (seconds === undefined) return;
-    const { clock, events } = context.options;
-    const leftMs = context.startTimeMs + seconds * 1000 - clock.nowMs();
-    clock
-      .sleep(Math.max(0, leftMs), context.signal)
-      .then(() => {
-        const message = "Pod was active on the node longer than the specified deadline";
-        context.failure = { reason: "DeadlineExceeded", message };
-        events.normal(context.pod, "DeadlineExceeded", message);
-        this.#beginStop(Math.min(30, context.pod.spec.terminationGracePeriodSeconds ?? 30));
-      })
-      .catch(() => {});
   }
 
   #endCause(): string {
