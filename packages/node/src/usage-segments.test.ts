@@ -40,7 +40,9 @@ async function segmentsIn(directory: string) {
     podLabels: () => ({ app: "shop" }),
     detach: new AbortController().signal,
   });
-  return { usage, record, written, durable };
+  // A save still under way would make the directory again after it was removed.
+  const dispose = async (): Promise<void> => await record.close();
+  return { usage, record, written, durable, [Symbol.asyncDispose]: dispose };
 }
 
 const summary = (segments: readonly SegmentRecord[]) =>
@@ -48,7 +50,8 @@ const summary = (segments: readonly SegmentRecord[]) =>
 
 test("a segment is on disk before the API hears of it, and carries all that a bill needs", async () => {
   await using directory = await temporaryDirectory();
-  const { usage, written, durable } = await segmentsIn(directory.path);
+  await using segments = await segmentsIn(directory.path);
+  const { usage, written, durable } = segments;
   usage.open(100);
   await usage.flush();
   assert.deepEqual(durable, [1]);
@@ -59,7 +62,8 @@ test("a segment is on disk before the API hears of it, and carries all that a bi
 
 test("one segment spans every container of a VM, and the next VM has its own", async () => {
   await using directory = await temporaryDirectory();
-  const { usage, record } = await segmentsIn(directory.path);
+  await using segments = await segmentsIn(directory.path);
+  const { usage, record } = segments;
   usage.open(100);
   usage.open(150);
   usage.close(300, "VMLost");
@@ -76,7 +80,8 @@ test("one segment spans every container of a VM, and the next VM has its own", a
 
 test("a VM held through a back-off is billed until it is given up, and no segment ends before it began", async () => {
   await using directory = await temporaryDirectory();
-  const { usage, record } = await segmentsIn(directory.path);
+  await using segments = await segmentsIn(directory.path);
+  const { usage, record } = segments;
   usage.open(100);
   usage.heldUntil(900);
   usage.close(200, "Deleted");
