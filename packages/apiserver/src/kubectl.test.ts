@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { createBoundPod, type FakeKubelet, registerNode, startFakeKubelet } from "./testing/fake-kubelet.ts";
-import { Kubectl, kubectlVersions } from "./testing/kubectl.ts";
+import { Kubectl, kubectlVersions, oldestKubectlVersion } from "./testing/kubectl.ts";
 import { podNamed, startTestServer, type TestServer } from "./testing/test-server.ts";
 
 const podYaml = (name: string, image = "busybox") => `
@@ -267,3 +267,33 @@ spec: {currency: EUR, effectiveFrom: "2026-01-01T00:00:00Z", vcpuSecondMicros: 1
     });
   });
 }
+
+describe(`kubectl ${oldestKubectlVersion}`, () => {
+  let test: TestServer;
+  let kubectl: Kubectl;
+  before(async () => {
+    test = await startTestServer();
+    kubectl = await Kubectl.open(oldestKubectlVersion, test);
+  });
+  after(async () => await test[Symbol.asyncDispose]());
+
+  it("creates, applies, explains and deletes, with the documents that it needs for them", async () => {
+    assert.equal(await kubectl.run(["create", "-f", "-"], podYaml("old")), "pod/old created\n");
+    assert.equal(await kubectl.run(["apply", "-f", "-"], podYaml("applied")), "pod/applied created\n");
+    assert.equal(await kubectl.run(["apply", "-f", "-"], podYaml("applied", "busybox:2")), "pod/applied configured\n");
+    const typo = podYaml("typo").replace("image: busybox", "image: busybox\n    imagee: x");
+    assert.match((await kubectl.outcome(["create", "-f", "-"], typo)).stderr, /imagee/);
+    assert.match(await kubectl.run(["explain", "pod.spec.containers"]), /imagePullPolicy/);
+    assert.match(await kubectl.run(["get", "pods"]), /^old +0\/2 +Pending/m);
+    await kubectl.run(["create", "configmap", "c", "--from-literal=k=v"]);
+    // Nobody meters here, so the pods would be waited for.
+    assert.match(await kubectl.run(["delete", "pod", "old", "--wait=false"]), /deleted/);
+  });
+
+  it("is told that exec needs a newer kubectl", async () => {
+    await kubectl.run(["create", "-f", "-"], podYaml("spdy"));
+    const { code, stderr } = await kubectl.outcome(["exec", "spdy", "-c", "main", "--", "true"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /does not have a host assigned|WebSocket/);
+  });
+});

@@ -8,7 +8,9 @@ const fetcher = join(import.meta.dirname, "../../../../scripts/kubectl");
 
 /** The versions the tests run: the newest, and the last that lists and watches instead of WatchList. */
 export const kubectlVersions = ["1.35", "1.32"] as const;
-export type KubectlVersion = (typeof kubectlVersions)[number];
+/** Reads /openapi/v2 before it writes, and speaks SPDY where newer ones speak WebSocket. */
+export const oldestKubectlVersion = "1.28";
+export type KubectlVersion = (typeof kubectlVersions)[number] | typeof oldestKubectlVersion;
 
 export interface KubectlOutcome {
   readonly code: number;
