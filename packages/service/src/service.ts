@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { type ApiServer, ensureCertificates, startApiServer, writeKubeconfig } from "@isopod/apiserver";
 import { type Clock, describeError, type Logger, systemClock, writeFileAtomically } from "@isopod/base";
 import { Informer, KubeClient } from "@isopod/client";
-import { resources } from "@isopod/api";
+import { type NetworkInterface, resources } from "@isopod/api";
 import { allControllers } from "@isopod/controllers";
 import { guestArtifacts, kernelCommandLine } from "@isopod/guest";
 import { openImageStore } from "@isopod/image";
@@ -15,6 +15,7 @@ import { openSqliteStore } from "@isopod/store";
 import { createQemuVmm } from "@isopod/vmm";
 import { createScratchDisks } from "@isopod/volume";
 import { ensureAdminToken } from "./admin-token.ts";
+import { keepUsedVpcs } from "./keep-used-vpcs.ts";
 import { ServiceError } from "./service-error.ts";
 import { checkSettings, firstUserId, installationId, type ServiceSettings, servicePaths } from "./settings.ts";
 
@@ -94,6 +95,7 @@ export async function startService(
     undo.push(async () => await ledger[Symbol.asyncDispose]());
 
     let billing: BillingApi | undefined;
+    let interfaces: () => Promise<readonly NetworkInterface[]> = async () => [];
     const apiServer: ApiServer = await startApiServer({
       store,
       clock,
@@ -103,6 +105,7 @@ export async function startService(
       tls: { ...certificates.server, clientCaPem: certificates.caPem },
       tokens: [{ token, user: "isopod-admin", groups: ["system:masters"] }],
       kubeletClient: { ...certificates.kubeletClient, caPem: certificates.caPem },
+      admission: [keepUsedVpcs(async () => await interfaces())],
       aggregated: [
         {
           group: billingGroup,
@@ -164,6 +167,7 @@ export async function startService(
     for (const controller of allControllers({ client, clock, logger: logger.child({ part: "controllers" }) })) {
       start(controller.name, async (signal) => await controller.run(signal));
     }
+    interfaces = async () => (await client.list(resources.networkinterfaces)).items;
     const schedulerClient = connect("scheduler", certificates.admin);
     const informing = { client: schedulerClient, clock, logger: logger.child({ part: "scheduler" }) };
     const pods = new Informer(resources.pods, informing);
