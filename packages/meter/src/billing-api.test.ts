@@ -8,8 +8,7 @@ import { openSqliteLedger } from "./ledger/sqlite/sqlite-ledger.ts";
 import { Meter } from "./meter.ts";
 import { entry } from "./testing/entries.ts";
 import { addPod, openSegment } from "./testing/pods.ts";
-import { startTestApi } from "@isopod/client/testing";
-import { waitUntil } from "./testing/wait-until.ts";
+import { startTestApi, waitUntil } from "@isopod/client/testing";
 
 const nowMs = Date.parse("2026-01-31T12:00:00Z");
 const micros = (time: string): bigint => BigInt(Date.parse(time)) * 1000n;

@@ -10,8 +10,7 @@ import type { Ledger } from "./ledger/contract.ts";
 import { openSqliteLedger } from "./ledger/sqlite/sqlite-ledger.ts";
 import { Meter } from "./meter.ts";
 import { addPod, closeSegment, deletePod, openSegment, renewLease } from "./testing/pods.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "./testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 
 interface Metered extends AsyncDisposable {
   readonly api: TestApi;

@@ -5,8 +5,7 @@ import { silentLogger, systemClock } from "@isopod/base";
 import { Informer, KubeClient, pathOf } from "@isopod/client";
 import { Scheduler } from "./scheduler.ts";
 import { podOf, readyNode } from "./testing/objects.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "./testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 
 function scheduling(client: KubeClient): AsyncDisposable & { readonly pods: Informer<Pod> } {
   const options = { client, clock: systemClock, logger: silentLogger };

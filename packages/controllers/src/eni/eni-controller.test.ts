@@ -11,8 +11,7 @@ import {
 } from "@isopod/api";
 import { KubeClient } from "@isopod/client";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "../testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 import { EniController } from "./eni-controller.ts";
 
 const make = (options: ConstructorParameters<typeof EniController>[0]) => new EniController(options);

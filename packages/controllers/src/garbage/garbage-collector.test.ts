@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ConfigMap, type KubeObject, type OwnerReference, resources } from "@isopod/api";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "../testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 import { GarbageCollector } from "./garbage-collector.ts";
 
 const make = (options: ConstructorParameters<typeof GarbageCollector>[0]) => new GarbageCollector(options);

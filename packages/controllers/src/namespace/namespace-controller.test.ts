@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isopodApiVersion, resources } from "@isopod/api";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "../testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 import { NamespaceController } from "./namespace-controller.ts";
 
 const make = (options: ConstructorParameters<typeof NamespaceController>[0]) => new NamespaceController(options);

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { type Node, resources } from "@isopod/api";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { running } from "../testing/running.ts";
-import { startTestApi, type TestApi } from "@isopod/client/testing";
-import { waitUntil } from "../testing/wait-until.ts";
+import { startTestApi, type TestApi, waitUntil } from "@isopod/client/testing";
 import { NodeLifecycleController } from "./node-lifecycle-controller.ts";
 
 async function addNode(api: TestApi, name: string): Promise<void> {
