@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { type Pod, resources } from "@isopod/api";
+import { type Pod, resources, startStagesAnnotation } from "@isopod/api";
 import { type KubeClient, pathOf } from "@isopod/client";
 import { startDocker } from "./docker.ts";
 import { type Installation, startInstallation } from "./installation.ts";
@@ -13,8 +13,6 @@ const sizes = [
   { label: "0.25 vCPU", cpu: 0.25, memoryMiB: 512 },
   { label: "1 vCPU", cpu: 1, memoryMiB: 1024 },
 ] as const;
-
-const stagesAnnotation = "isopod.dev/start-stages";
 
 interface Start {
   readonly totalMs: number;
@@ -71,7 +69,7 @@ async function startOnce(
   for await (const _chunk of answer.body) first ??= nowMicros();
   if (first === undefined) throw new Error(`${name} wrote nothing`);
   const finished = await client.get(resources.pods, "default", name);
-  const at = JSON.parse(finished.metadata.annotations?.[stagesAnnotation] ?? "{}") as Record<
+  const at = JSON.parse(finished.metadata.annotations?.[startStagesAnnotation] ?? "{}") as Record<
     string,
     number | undefined
   >;

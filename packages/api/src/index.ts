@@ -70,11 +70,13 @@ export {
   defaultVpcName,
   podNodeRequest,
   podSize,
+  podUidLabel,
   podVpcName,
   qosClassOf,
   sizeAnnotations,
   sizeCpuAnnotation,
   sizeMemoryAnnotation,
+  startStagesAnnotation,
   usageFinalizer,
   vpcAnnotation,
 } from "./pod-resources.ts";

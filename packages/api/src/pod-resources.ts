@@ -12,6 +12,10 @@ export const vpcAnnotation = "isopod.dev/vpc";
 export const defaultVpcName = "default";
 /** The address the pod was given. */
 export const addressAnnotation = "isopod.dev/address";
+/** Moments of a pod's start as the node agent saw them: JSON, step to microseconds since the epoch. */
+export const startStagesAnnotation = "isopod.dev/start-stages";
+/** On a usage segment: the UID of its pod. */
+export const podUidLabel = "isopod.dev/pod-uid";
 /** Held on a pod until its usage is in the ledger. */
 export const usageFinalizer = "isopod.dev/usage";
 

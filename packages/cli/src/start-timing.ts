@@ -1,4 +1,4 @@
-import type { Pod } from "@isopod/api";
+import { type Pod, startStagesAnnotation } from "@isopod/api";
 
 /** Moments of one start on this machine, microseconds since the epoch. */
 export interface StartMoments {
@@ -12,15 +12,12 @@ export interface StartStage {
   readonly ms: number;
 }
 
-/** Annotation the node agent writes: moments of each step, microseconds since the epoch. */
-const stagesAnnotation = "isopod.dev/start-stages";
-
 /**
  * Where the start time went. Image, network and disk are prepared side by side: each is told on its own, and `boot`
  * begins when the last of them was ready.
  */
 export function startStages(pod: Pod, moments: StartMoments): readonly StartStage[] {
-  const text = pod.metadata.annotations?.[stagesAnnotation];
+  const text = pod.metadata.annotations?.[startStagesAnnotation];
   const at = text === undefined ? {} : (JSON.parse(text) as Record<string, number>);
   const stages: StartStage[] = [];
   const add = (stage: string, from: number | undefined, to: number | undefined): void => {

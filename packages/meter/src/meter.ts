@@ -1,4 +1,12 @@
-import { isConflict, isNotFound, type Pod, resources, type UsageSegment, usageFinalizer } from "@isopod/api";
+import {
+  isConflict,
+  isNotFound,
+  type Pod,
+  podUidLabel,
+  resources,
+  type UsageSegment,
+  usageFinalizer,
+} from "@isopod/api";
 import { type Clock, describeError, type Logger } from "@isopod/base";
 import { Informer, type KubeClient, keyOf, splitKey, WorkQueue } from "@isopod/client";
 import type { Ledger, LedgerEntry } from "./ledger/contract.ts";
@@ -10,8 +18,6 @@ export interface MeterOptions {
   readonly logger: Logger;
 }
 
-/** Label the node agent puts on the segments of a pod. */
-const podUidLabel = "isopod.dev/pod-uid";
 const leaseNamespace = "kube-node-lease";
 const nodeGraceMs = 40_000;
 const waitMs = 1000;

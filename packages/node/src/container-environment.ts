@@ -32,6 +32,17 @@ export function expandVariables(text: string, known: ReadonlyMap<string, string>
   });
 }
 
+/** An image's variables (`NAME=value` lines) with the container's own over them. */
+export function withImageVariables(lines: readonly string[], own: ReadonlyMap<string, string>): Map<string, string> {
+  const variables = new Map<string, string>();
+  for (const line of lines) {
+    const equals = line.indexOf("=");
+    if (equals > 0) variables.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  for (const [name, value] of own) variables.set(name, value);
+  return variables;
+}
+
 /** The container's own variables, in order, as a map: `envFrom` first, then `env`, later ones winning. */
 export function containerEnvironment(pod: Pod, container: Container, sources: PodSources): Map<string, string> {
   const variables = new Map<string, string>();

@@ -1,7 +1,7 @@
 import { type Container, type Pod, parseQuantity, quantityToBytes, quantityToMilli } from "@isopod/api";
 import type { ContainerMount, ContainerSpec, GuestVolume, ResourceLimits } from "@isopod/guest";
 import type { ImageConfig } from "@isopod/image";
-import { containerEnvironment, expandVariables, type PodSources } from "./container-environment.ts";
+import { containerEnvironment, expandVariables, type PodSources, withImageVariables } from "./container-environment.ts";
 import { NodeError } from "./node-error.ts";
 
 /** Docker's default set, which images are built for. */
@@ -130,13 +130,8 @@ export function containerPlan(
   sources: PodSources,
   id: string,
 ): ContainerSpec {
-  const variables = new Map<string, string>();
-  for (const line of image.config.env) {
-    const equals = line.indexOf("=");
-    if (equals > 0) variables.set(line.slice(0, equals), line.slice(equals + 1));
-  }
   const own = containerEnvironment(pod, container, sources);
-  for (const [name, value] of own) variables.set(name, value);
+  const variables = withImageVariables(image.config.env, own);
   if (!variables.has("HOSTNAME")) variables.set("HOSTNAME", hostnameOf(pod));
   const security = container.securityContext ?? {};
   const shared = pod.spec.securityContext ?? {};

@@ -1,3 +1,2 @@
 export { NodeAgent, type NodeAgentOptions } from "./node-agent.ts";
 export { NodeError, type NodeErrorCode, nodeErrorCodes } from "./node-error.ts";
-export { podUidLabel } from "./usage-recorder.ts";

@@ -1,4 +1,12 @@
-import { type InstanceSize, largestSize, type NetworkInterface, type Pod, podSize, type VPC } from "@isopod/api";
+import {
+  type InstanceSize,
+  largestSize,
+  type NetworkInterface,
+  type Pod,
+  podSize,
+  startStagesAnnotation,
+  type VPC,
+} from "@isopod/api";
 import type { Clock, Logger } from "@isopod/base";
 import type { EventRecorder, KubeClient } from "@isopod/client";
 import type { ImageStore } from "@isopod/image";
@@ -99,7 +107,7 @@ export class PodContext {
       client: options.client,
       pod: () => this.pod,
       status: () => podStatus({ ...this.#view, containers: this.slots }, this.pod.status, clock.nowMs()),
-      annotations: () => ({ "isopod.dev/start-stages": JSON.stringify(this.#stages) }),
+      annotations: () => ({ [startStagesAnnotation]: JSON.stringify(this.#stages) }),
       signal: AbortSignal.any([this.gone.signal, this.detach.signal]),
     });
   }

@@ -3,7 +3,7 @@ import { backoffDelayMs, describeError, IsopodError, retry } from "@isopod/base"
 import type { AttachStream, ExecSpec } from "@isopod/guest";
 import { acquireResources } from "./acquire-resources.ts";
 import { bootInstance, findInstance } from "./boot-instance.ts";
-import { containerEnvironment } from "./container-environment.ts";
+import { containerEnvironment, withImageVariables } from "./container-environment.ts";
 import { ContainerLog } from "./container-log.ts";
 import { followContainer, logDirectoryOf } from "./container-runner.ts";
 import type { ContainerSlot } from "./container-slot.ts";
@@ -139,13 +139,9 @@ export class PodWorker implements ServedPod {
     const { options, podIP, size, signal } = this.#context;
     const image = await options.images.get(slot.imageDigest);
     const references = await fetchReferences(options.client, this.pod, signal);
-    const variables = new Map<string, string>();
-    for (const line of image?.config.env ?? []) {
-      const equals = line.indexOf("=");
-      if (equals > 0) variables.set(line.slice(0, equals), line.slice(equals + 1));
-    }
     const sources = { ...references, podIP, hostIP: options.hostIP, size };
-    for (const [name, value] of containerEnvironment(this.pod, slot.container, sources)) variables.set(name, value);
+    const own = containerEnvironment(this.pod, slot.container, sources);
+    const variables = withImageVariables(image?.config.env ?? [], own);
     return [...variables].map(([name, value]) => `${name}=${value}`);
   }
 

@@ -1,4 +1,12 @@
-import { isAlreadyExists, isForbidden, isInvalid, isNotFound, resources, type UsageSegment } from "@isopod/api";
+import {
+  isAlreadyExists,
+  isForbidden,
+  isInvalid,
+  isNotFound,
+  podUidLabel,
+  resources,
+  type UsageSegment,
+} from "@isopod/api";
 import { type Clock, describeError, type Logger, retry } from "@isopod/base";
 import type { KubeClient } from "@isopod/client";
 import type { SegmentRecord } from "./instance-record.ts";
@@ -16,9 +24,6 @@ export interface PodIdentity {
   readonly namespace: string;
   readonly name: string;
 }
-
-/** Label by which the meter and `isopod bill` find the segments of one pod. */
-export const podUidLabel = "isopod.dev/pod-uid";
 
 /**
  * Writes usage segments into the API. The instance's record on disk is written first (by the caller), so a segment that
