@@ -68,18 +68,34 @@ export { applyMergePatch } from "./patch/merge-patch.ts";
 export {
   addressAnnotation,
   defaultVpcName,
+  isPaused,
+  isPauseWanted,
+  pausedAnnotation,
+  pausedCondition,
+  pauseFailedReason,
   podNodeRequest,
   podSize,
+  podStartFrom,
   podUidLabel,
   podVpcName,
   qosClassOf,
   sizeAnnotations,
   sizeCpuAnnotation,
   sizeMemoryAnnotation,
+  snapshotAnnotation,
+  snapshotFinalizer,
+  type StartedFrom,
+  type StartFrom,
+  startedFromAnnotation,
+  startedFromValues,
+  startFromAnnotation,
+  startFromValues,
   startStagesAnnotation,
   usageFinalizer,
   vpcAnnotation,
 } from "./pod-resources.ts";
+export { podTemplateOf } from "./pod-template.ts";
+export { pausedPrices, type SecondPrices } from "./price-list.ts";
 export { isObject, type JsonObject } from "./schema/conform.ts";
 export {
   addQuantity,
@@ -99,9 +115,11 @@ export {
   catalogue,
   defaultSize,
   describeSize,
+  formatSizeWord,
   guestOverheadMiB,
   type InstanceSize,
   largestSize,
+  parseSizeWord,
   type PodSizing,
   roundUpSize,
   sizePod,
@@ -143,6 +161,7 @@ export {
   unauthorized,
   unsupportedMediaType,
 } from "./status-error.ts";
+export { humanBytes } from "./tables/human-bytes.ts";
 export { humanDuration, sinceText } from "./tables/duration.ts";
 export { partialObjectMetadata, printTable, type TableOptions } from "./tables/index.ts";
 export { type PodSummary, summarizePod } from "./tables/pod.ts";

@@ -14,6 +14,24 @@ export const defaultVpcName = "default";
 export const addressAnnotation = "isopod.dev/address";
 /** Moments of a pod's start as the node agent saw them: JSON, step to microseconds since the epoch. */
 export const startStagesAnnotation = "isopod.dev/start-stages";
+/** How the instance is to begin: `cold` boots its machine, `template` (default) forks one that is booted. Immutable. */
+export const startFromAnnotation = "isopod.dev/start-from";
+export const startFromValues = ["template", "cold"] as const;
+export type StartFrom = (typeof startFromValues)[number];
+/** What the instance's machine was made from, as the node agent did it: one of {@link startedFromValues}. */
+export const startedFromAnnotation = "isopod.dev/started-from";
+export const startedFromValues = ["cold", "template", "warm", "snapshot"] as const;
+export type StartedFrom = (typeof startedFromValues)[number];
+/** `true`: the instance is to be paused; `false` or absent: it is to run. May change at any time. */
+export const pausedAnnotation = "isopod.dev/paused";
+/** Name of the Snapshot in the pod's namespace that this pod is cloned from. Immutable. */
+export const snapshotAnnotation = "isopod.dev/snapshot";
+/** Condition of a pod: `True` while its machine stands still. The node agent's. */
+export const pausedCondition = "isopod.dev/Paused";
+/** Reason of {@link pausedCondition} when the machine could not be stopped, or started again; the message says why. */
+export const pauseFailedReason = "PauseFailed";
+/** Held on a snapshot until its files are gone from its node. */
+export const snapshotFinalizer = "isopod.dev/snapshot";
 /** On a usage segment: the UID of its pod. */
 export const podUidLabel = "isopod.dev/pod-uid";
 /** Held on a pod until its usage is in the ledger. */
@@ -58,6 +76,21 @@ export function podNodeRequest(pod: Pod): InstanceSize | undefined {
 /** Name of the VPC the pod asks for. */
 export function podVpcName(pod: Pod): string {
   return pod.metadata.annotations?.[vpcAnnotation] ?? defaultVpcName;
+}
+
+/** How the pod asks to begin. Anything that is no such value counts as the default: validation has refused it. */
+export function podStartFrom(pod: Pod): StartFrom {
+  return pod.metadata.annotations?.[startFromAnnotation] === "cold" ? "cold" : "template";
+}
+
+/** The pod asks to be paused. */
+export function isPauseWanted(pod: Pod): boolean {
+  return pod.metadata.annotations?.[pausedAnnotation] === "true";
+}
+
+/** The pod's machine stands still. */
+export function isPaused(pod: Pod): boolean {
+  return pod.status?.conditions?.some(({ type, status }) => type === pausedCondition && status === "True") ?? false;
 }
 
 /** Kubernetes's three classes, from CPU and memory of every container. Quantities must be valid. */

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { catalogue, describeSize, largestSize, roundUpSize, sizePod, vcpusFor } from "./sizing.ts";
+import { QuantityError } from "./quantity.ts";
+import {
+  catalogue,
+  describeSize,
+  formatSizeWord,
+  largestSize,
+  parseSizeWord,
+  roundUpSize,
+  sizePod,
+  vcpusFor,
+} from "./sizing.ts";
 import type { Container } from "./types/container.ts";
 
 function container(limits: Record<string, string>, more: Partial<Container> = {}): Container {
@@ -107,4 +117,14 @@ test("a fraction of a vCPU is a quota on one", () => {
     [100, 250, 1000, 2000, 16_000].map((cpuMilli) => vcpusFor({ cpuMilli, memoryMiB: 1024 })),
     [1, 1, 1, 2, 16],
   );
+});
+
+test("every size has a word that reads back as it, and other ways to write it do too", () => {
+  for (const size of catalogue) assert.deepEqual(parseSizeWord(formatSizeWord(size)), size);
+  assert.equal(formatSizeWord({ cpuMilli: 250, memoryMiB: 512 }), "0.25x512Mi");
+  assert.equal(formatSizeWord({ cpuMilli: 1000, memoryMiB: 2048 }), "1x2Gi");
+  assert.deepEqual(parseSizeWord("250mx0.5Gi"), { cpuMilli: 250, memoryMiB: 512 });
+  for (const word of ["", "x", "1", "1x", "x1Gi", "1x1Gix1", "axb"]) {
+    assert.throws(() => parseSizeWord(word), QuantityError, word);
+  }
 });

@@ -1,4 +1,11 @@
-import { parseQuantityValue, type Quantity, QuantityError, quantityToBytes, quantityToMilli } from "./quantity.ts";
+import {
+  parseQuantity,
+  parseQuantityValue,
+  type Quantity,
+  QuantityError,
+  quantityToBytes,
+  quantityToMilli,
+} from "./quantity.ts";
 import type { Container } from "./types/container.ts";
 import type { PodSpec } from "./types/pod.ts";
 import type { StatusCause } from "./types/status.ts";
@@ -94,6 +101,20 @@ export function vmOverhead(size: InstanceSize): InstanceSize {
 export function describeSize(size: InstanceSize): string {
   const memory = size.memoryMiB % gib === 0 ? `${size.memoryMiB / gib} GiB` : `${size.memoryMiB} MiB`;
   return `${size.cpuMilli / 1000} vCPU, ${memory}`;
+}
+
+/** A size in one word, as commands name it: `0.25x512Mi`, `1x2Gi`. */
+export function formatSizeWord({ cpuMilli, memoryMiB }: InstanceSize): string {
+  return `${cpuMilli / 1000}x${memoryMiB % gib === 0 ? `${memoryMiB / gib}Gi` : `${memoryMiB}Mi`}`;
+}
+
+/** Reads {@link formatSizeWord}'s words, with any quantities: `250m x 0.5Gi` without the blanks. Throws {@link QuantityError}. */
+export function parseSizeWord(word: string): InstanceSize {
+  const [cpu = "", memory = "", ...rest] = word.split("x");
+  if (cpu === "" || memory === "" || rest.length > 0) {
+    throw new QuantityError(`${word} is not a size, as in 0.25x512Mi`, { code: "InvalidQuantity", object: word });
+  }
+  return { cpuMilli: quantityToMilli(parseQuantity(cpu)), memoryMiB: quantityToMiB(parseQuantity(memory)) };
 }
 
 /** Sidecars run beside the init containers that follow them, and beside the app. */

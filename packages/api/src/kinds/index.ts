@@ -10,6 +10,7 @@ import { pods } from "./pods.ts";
 import { pricelists } from "./pricelists.ts";
 import { secrets } from "./secrets.ts";
 import { serviceaccounts } from "./serviceaccounts.ts";
+import { snapshots } from "./snapshots.ts";
 import { usagesegments } from "./usagesegments.ts";
 import { vpcs } from "./vpcs.ts";
 
@@ -26,6 +27,7 @@ export const resources = {
   pricelists,
   secrets,
   serviceaccounts,
+  snapshots,
   usagesegments,
   vpcs,
 } as const;

@@ -16,6 +16,7 @@ export const isopodTypes = `
 * isopod.dev/v1alpha1 AddressClaim ${group}.AddressClaim
 * isopod.dev/v1alpha1 UsageSegment ${group}.UsageSegment
 * isopod.dev/v1alpha1 PriceList ${group}.PriceList
+* isopod.dev/v1alpha1 Snapshot ${group}.Snapshot
 
 ${object("VPC", "A private network of its own; addresses of different VPCs may overlap.")}
 spec ${group}.VPCSpec 0 r -- The network that is wanted.
@@ -71,4 +72,24 @@ currency str 0 r -- Currency code, such as EUR.
 effectiveFrom time 0 r -- When the prices take effect.
 vcpuSecondMicros i64 0 r -- Price of one vCPU for one second, in millionths of the currency.
 gibSecondMicros i64 0 r -- Price of one GiB of memory for one second, in millionths of the currency.
+pausedVcpuSecondMicros i64 0 op -- Price of one vCPU for one second of a paused instance, in millionths of the currency. Absent: 0.
+pausedGibSecondMicros i64 0 op -- Price of one GiB of memory for one second of a paused instance, in millionths of the currency. Absent: the same as gibSecondMicros.
+
+${object("Snapshot", "A running instance at one moment, with its memory and its disk, to be cloned on the node it is on.")}
+spec ${group}.SnapshotSpec 0 r -- What is to be kept.
+status ${group}.SnapshotStatus 0 o -- What became of it.
+= ${group}.SnapshotSpec
+podName str 0 r -- Name of the pod, in the namespace of this object.
+= ${group}.SnapshotStatus
+phase str 0 o -- Pending until the files are complete, then Ready; or Failed.
+message str 0 o -- What it waits for, or why it failed.
+nodeName str 0 o -- Node that has the files. Clones run there.
+podUID str 0 o -- UID of the pod it is of.
+sizeBytes i64 0 op -- What the files take on the node's disk.
+completedAt time 0 op -- When the files were complete.
+pauseMillis f64 0 op -- How long the instance stood still for it, in milliseconds.
+podTemplate ${group}.PodTemplate 0 op -- What a clone is made of.
+= ${group}.PodTemplate
+metadata ${meta} 0 o -- Labels and annotations of the clone.
+spec api.core.v1.PodSpec 0 r -- The pod that the clone is.
 `;

@@ -1,12 +1,17 @@
 import { kubernetesTypes } from "../generated/kubernetes-types.ts";
+import { isopodApiVersion } from "../types/isopod.ts";
 import { isopodTypes } from "./isopod-kinds.ts";
 import type { ObjectType } from "./object-type.ts";
 import { type KindType, parseObjectTypes } from "./parse-object-types.ts";
 
+/** Together, because our kinds are made of Kubernetes's types too: metadata, and the pod of a snapshot. */
+const allKinds = parseObjectTypes(`${kubernetesTypes}\n${isopodTypes}`);
+const isOurs = ({ apiVersion }: KindType): boolean => apiVersion === isopodApiVersion;
+
 /** Kubernetes's own kinds: protobuf bodies and strategic merge patches are theirs only. */
-export const builtInKinds: readonly KindType[] = parseObjectTypes(kubernetesTypes);
+export const builtInKinds: readonly KindType[] = allKinds.filter((kind) => !isOurs(kind));
 /** The kinds of `isopod.dev`. */
-export const isopodKinds: readonly KindType[] = parseObjectTypes(`${metadataTypes()}\n${isopodTypes}`);
+export const isopodKinds: readonly KindType[] = allKinds.filter(isOurs);
 
 const builtInTypes = typesByKind(builtInKinds);
 const isopodTypesByKind = typesByKind(isopodKinds);
@@ -39,13 +44,4 @@ export function findBuiltInType(apiVersion: string, kind: string): ObjectType | 
 
 function typesByKind(kinds: readonly KindType[]): ReadonlyMap<string, ObjectType> {
   return new Map(kinds.map(({ apiVersion, kind, type }) => [`${apiVersion} ${kind}`, type]));
-}
-
-/** The declarations of `metadata` and what it is made of, so that our kinds can refer to them. */
-function metadataTypes(): string {
-  const blocks = kubernetesTypes.split("\n= ").slice(1);
-  return blocks
-    .filter((block) => block.startsWith("apimachinery.pkg.apis.meta.v1."))
-    .map((block) => `= ${block}`)
-    .join("\n");
 }

@@ -1,3 +1,4 @@
+import { isPaused } from "../pod-resources.ts";
 import type { ContainerState, ContainerStateTerminated, ContainerStatus } from "../types/container.ts";
 import type { Pod } from "../types/pod.ts";
 import type { TableCell, TableColumn } from "../types/table.ts";
@@ -42,7 +43,10 @@ export interface PodSummary {
   readonly lastRestart: string | undefined;
 }
 
-/** Follows kube-apiserver's printer (1.35) case by case, so that scripts which parse `kubectl get pods` keep working. */
+/**
+ * Follows kube-apiserver's printer (1.35) case by case, so that scripts which parse `kubectl get pods` keep working.
+ * `Paused` is ours: no other cluster has such pods.
+ */
 export function summarizePod(pod: Pod): PodSummary {
   const init = summarizeInitContainers(pod);
   const isInitialized = pod.status?.conditions?.some(({ type, status }) => type === "Initialized" && status === "True");
@@ -51,7 +55,7 @@ export function summarizePod(pod: Pod): PodSummary {
 
   const total = pod.spec.containers.length + (pod.spec.initContainers ?? []).filter(isSidecar).length;
   return {
-    status: deletionText(pod) ?? app?.status ?? init.status ?? phaseText(pod),
+    status: deletionText(pod) ?? pauseText(pod) ?? app?.status ?? init.status ?? phaseText(pod),
     ready: init.ready + (app?.ready ?? 0),
     total,
     restarts: app === undefined ? init.restarts : init.sidecarRestarts + app.restarts,
@@ -72,6 +76,10 @@ function deletionText(pod: Pod): string | undefined {
   if (pod.status?.reason === "NodeLost") return "Unknown";
   const phase = pod.status?.phase;
   return phase === "Succeeded" || phase === "Failed" ? undefined : "Terminating";
+}
+
+function pauseText(pod: Pod): string | undefined {
+  return isPaused(pod) && pod.status?.phase === "Running" ? "Paused" : undefined;
 }
 
 interface InitSummary {

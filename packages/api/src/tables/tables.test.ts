@@ -4,10 +4,12 @@ import { resourceDefinitions, resources } from "../kinds/index.ts";
 import { containerWith, podWith } from "../testing/pods.ts";
 import type { ContainerState, ContainerStatus } from "../types/container.ts";
 import type { Event } from "../types/event.ts";
+import type { PriceList, Snapshot } from "../types/isopod.ts";
 import type { KubeObject } from "../types/meta.ts";
 import type { Node } from "../types/node.ts";
 import type { PodSpec, PodStatus } from "../types/pod.ts";
 import { humanDuration } from "./duration.ts";
+import { humanBytes } from "./human-bytes.ts";
 import { printTable } from "./index.ts";
 import { summarizePod } from "./pod.ts";
 
@@ -154,6 +156,72 @@ test("a pod's status is kubectl's word for it", () => {
     const summary = summarizePod(podWith(spec, podStatus));
     assert.deepEqual([summary.status, `${summary.ready}/${summary.total}`], [status, ready], JSON.stringify(podStatus));
   }
+});
+
+test("a pod that stands still is paused, until it ends or leaves", () => {
+  const pausedCondition = { type: "isopod.dev/Paused", status: "True" } as const;
+  const held = { ...up("main"), ready: false };
+  const pod = podWith({}, { phase: "Running", conditions: [pausedCondition], containerStatuses: [held] });
+  assert.deepEqual([summarizePod(pod).status, summarizePod(pod).ready], ["Paused", 0]);
+  const resumed = { ...pausedCondition, status: "False" } as const;
+  assert.equal(summarizePod({ ...pod, status: { ...pod.status, conditions: [resumed] } }).status, "Running");
+  const leaving = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: "2026-01-01T00:30:00Z" } };
+  assert.equal(summarizePod(leaving).status, "Terminating");
+  const over = {
+    phase: "Failed",
+    conditions: [pausedCondition],
+    containerStatuses: [ended("main", 137, "Error")],
+  } as const;
+  assert.equal(summarizePod(podWith({}, over)).status, "Error");
+});
+
+test("a snapshot's row tells instance, phase, place and size, and waits with the word none", () => {
+  const snapshot: Snapshot = {
+    apiVersion: "isopod.dev/v1alpha1",
+    kind: "Snapshot",
+    metadata: { name: "web-1", creationTimestamp: "2026-01-01T00:00:00Z" },
+    spec: { podName: "web" },
+  };
+  const { columns } = resources.snapshots;
+  assert.deepEqual(
+    columns.filter(({ priority }) => priority === 0).map(({ name }) => name.toUpperCase()),
+    ["NAME", "POD", "PHASE", "NODE", "SIZE", "AGE"],
+  );
+  const none = "<none>";
+  assert.deepEqual(cellsOf(resources.snapshots, snapshot), ["web-1", "web", "Pending", none, none, "60m", none, none]);
+  const status = { phase: "Ready", nodeName: "n1", sizeBytes: 17 * 1024 * 1024, pauseMillis: 12.4 } as const;
+  assert.deepEqual(cellsOf(resources.snapshots, { ...snapshot, status } as Snapshot), [
+    "web-1",
+    "web",
+    "Ready",
+    "n1",
+    "17 MiB",
+    "60m",
+    "13ms",
+    none,
+  ]);
+});
+
+test("a price list's row shows what a paused second costs, given or not", () => {
+  const list = (spec: Partial<PriceList["spec"]>): PriceList => ({
+    apiVersion: "isopod.dev/v1alpha1",
+    kind: "PriceList",
+    metadata: { name: "now" },
+    spec: { currency: "EUR", effectiveFrom: "2026-01-01T00:00:00Z", vcpuSecondMicros: 12, gibSecondMicros: 2, ...spec },
+  });
+  assert.deepEqual(cellsOf(resources.pricelists, list({}))?.slice(-2), [0, 2]);
+  const given = { pausedVcpuSecondMicros: 3, pausedGibSecondMicros: 0 };
+  assert.deepEqual(cellsOf(resources.pricelists, list(given))?.slice(-2), [3, 0]);
+});
+
+test("bytes read in the largest unit that leaves a digit before the point", () => {
+  const cases = [
+    [10, "10 B"],
+    [1536, "1.5 KiB"],
+    [17 * 1024 ** 2, "17 MiB"],
+    [2048 * 1024 ** 4, "2048 TiB"],
+  ] as const;
+  for (const [bytes, text] of cases) assert.equal(humanBytes(bytes), text);
 });
 
 test("a pod that is being deleted is terminating until it has ended", () => {

@@ -1,4 +1,5 @@
 import type { KubeObject, StringMap, Time } from "./meta.ts";
+import type { PodSpec } from "./pod.ts";
 
 export const isopodGroup = "isopod.dev";
 export const isopodVersion = "v1alpha1";
@@ -77,5 +78,43 @@ export interface PriceList extends KubeObject {
     readonly vcpuSecondMicros: number;
     /** Millionths of the currency unit per GiB and second. */
     readonly gibSecondMicros: number;
+    /** The same while an instance is paused. Default 0: it computes nothing. */
+    readonly pausedVcpuSecondMicros?: number;
+    /** The same while an instance is paused. Default `gibSecondMicros`: its memory is held. */
+    readonly pausedGibSecondMicros?: number;
+  };
+}
+
+/** What a pod is made of, without what is one pod's own: its name, its node, its size and what was written of its start. */
+export interface PodTemplate {
+  readonly metadata: { readonly labels?: StringMap; readonly annotations?: StringMap };
+  readonly spec: PodSpec;
+}
+
+/** The whole of a running instance at one moment: memory, devices and disk, on the node that runs it. */
+export interface Snapshot extends KubeObject {
+  readonly apiVersion: typeof isopodApiVersion;
+  readonly kind: "Snapshot";
+  /** Immutable. */
+  readonly spec: {
+    /** The instance, in the namespace of this object. */
+    readonly podName: string;
+  };
+  /** Written by the node agent of the instance. */
+  readonly status?: {
+    /** Deleting a pending snapshot cancels it: the instance runs on. */
+    readonly phase?: "Pending" | "Ready" | "Failed";
+    /** What it waits for, or why it failed. */
+    readonly message?: string;
+    /** The node that has the files: clones run there. */
+    readonly nodeName?: string;
+    readonly podUID?: string;
+    /** What the files take on the node's disk. */
+    readonly sizeBytes?: number;
+    readonly completedAt?: Time;
+    /** How long the instance stood still for it. */
+    readonly pauseMillis?: number;
+    /** What a clone is made of. */
+    readonly podTemplate?: PodTemplate;
   };
 }

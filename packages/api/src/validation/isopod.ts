@@ -74,6 +74,9 @@ export function validateUsageSegment(segment: UsageSegment, old: UsageSegment | 
   return causes;
 }
 
+const requiredPrices = ["vcpuSecondMicros", "gibSecondMicros"] as const;
+const pausedPrices = ["pausedVcpuSecondMicros", "pausedGibSecondMicros"] as const;
+
 export function validatePriceList(list: PriceList, old: PriceList | undefined): readonly StatusCause[] {
   const spec: Partial<PriceList["spec"]> = list.spec ?? {};
   const causes: StatusCause[] = [];
@@ -89,10 +92,11 @@ export function validatePriceList(list: PriceList, old: PriceList | undefined): 
       ),
     );
   }
-  for (const key of ["vcpuSecondMicros", "gibSecondMicros"] as const) {
+  for (const key of [...requiredPrices, ...pausedPrices]) {
     const price = spec[key];
-    if (price === undefined) causes.push(required(`spec.${key}`));
-    else if (!(Number.isSafeInteger(price) && price >= 0)) {
+    if (price === undefined) {
+      if (requiredPrices.some((one) => one === key)) causes.push(required(`spec.${key}`));
+    } else if (!(Number.isSafeInteger(price) && price >= 0)) {
       causes.push(invalidValue(`spec.${key}`, price, "must be an integer of millionths, 0 or more"));
     }
   }

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyDefaults } from "../defaulting/index.ts";
 import { resources } from "../kinds/index.ts";
-import { defaultVpcName, sizeAnnotations, vpcAnnotation } from "../pod-resources.ts";
+import {
+  defaultVpcName,
+  pausedAnnotation,
+  sizeAnnotations,
+  snapshotAnnotation,
+  startFromAnnotation,
+  vpcAnnotation,
+} from "../pod-resources.ts";
 import { causeTexts } from "../testing/causes.ts";
 import { containerWith, podWith } from "../testing/pods.ts";
 import type { KubeObject } from "../types/meta.ts";
@@ -377,6 +384,57 @@ test("the VPC of a pod is a name and stays", () => {
   assert.deepEqual(problemsOf(annotated({}), annotated({ [vpcAnnotation]: "blue" })), [
     'metadata.annotations[isopod.dev/vpc]: Invalid value: "default": field is immutable',
   ]);
+});
+
+test("what an instance starts from is known, and settled when it is made", () => {
+  const field = "metadata.annotations[isopod.dev/start-from]";
+  for (const start of ["cold", "template"])
+    assert.deepEqual(problemsOf(annotated({ [startFromAnnotation]: start })), []);
+  assert.deepEqual(problemsOf(annotated({ [startFromAnnotation]: "warm" })), [
+    `${field}: Unsupported value: "warm": supported values: "template", "cold"`,
+  ]);
+  const cold = annotated({ [startFromAnnotation]: "cold" });
+  assert.deepEqual(problemsOf(cold, cold), []);
+  assert.deepEqual(problemsOf(podWith(), cold), [`${field}: Invalid value: "": field is immutable`]);
+  assert.deepEqual(problemsOf(cold, podWith()), [`${field}: Invalid value: "cold": field is immutable`]);
+  assert.deepEqual(problemsOf(annotated({ [startFromAnnotation]: "template" }), podWith()), []);
+});
+
+test("a clone names its snapshot when it is made, for good, and does not boot", () => {
+  const field = "metadata.annotations[isopod.dev/snapshot]";
+  const clone = annotated({ [snapshotAnnotation]: "web-1" });
+  assert.deepEqual(problemsOf(clone), []);
+  assert.deepEqual(problemsOf(clone, clone), []);
+  for (const name of ["", "No", "a/b"]) {
+    assert.match(
+      problemsOf(annotated({ [snapshotAnnotation]: name })).join(),
+      /isopod\.dev\/snapshot\]: Invalid value/,
+      name,
+    );
+  }
+  assert.deepEqual(problemsOf(podWith(), clone), [`${field}: Invalid value: "": field is immutable`]);
+  assert.deepEqual(problemsOf(clone, podWith()), [`${field}: Invalid value: "web-1": field is immutable`]);
+  assert.match(
+    problemsOf(annotated({ [snapshotAnnotation]: "web-1", [startFromAnnotation]: "cold" })).join(),
+    /^metadata\.annotations\[isopod\.dev\/start-from\]: Forbidden: a clone does not boot/,
+  );
+});
+
+test("a pod may be asked to pause and to run at any time, in these two words", () => {
+  const paused = (value: string) => annotated({ [pausedAnnotation]: value });
+  const refusal = (value: string) =>
+    `metadata.annotations[isopod.dev/paused]: Unsupported value: "${value}": supported values: "false", "true"`;
+  for (const value of ["true", "false"]) {
+    assert.deepEqual(problemsOf(paused(value)), []);
+    assert.deepEqual(problemsOf(paused(value), podWith()), []);
+    assert.deepEqual(problemsOf(podWith(), paused(value)), []);
+  }
+  for (const value of ["", "yes", "True"]) {
+    assert.deepEqual(problemsOf(paused(value)), [refusal(value)]);
+    assert.deepEqual(problemsOf(paused(value), paused("true")), [refusal(value)]);
+  }
+  // Status updates of a pod that was stored before the word had a meaning go through.
+  assert.deepEqual(problemsOf(paused("yes"), paused("yes")), []);
 });
 
 test("an update may drop the size that is billed, and never change it", () => {

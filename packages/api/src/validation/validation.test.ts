@@ -226,8 +226,49 @@ test("a price is an integer in a known currency, and a new price is a new list",
   );
 });
 
+test("paused time has prices of its own that may be left out, and stay as they are", () => {
+  const { pricelists } = resources;
+  const spec = { currency: "EUR", effectiveFrom: "2026-01-01T00:00:00Z", vcpuSecondMicros: 12, gibSecondMicros: 2 };
+  const paused = { ...spec, pausedVcpuSecondMicros: 0, pausedGibSecondMicros: 1 };
+  assert.deepEqual(problemsOf(pricelists, { spec: paused }), []);
+  assert.deepEqual(problemsOf(pricelists, { spec: { ...paused, pausedGibSecondMicros: -1 } }), [
+    "spec.pausedGibSecondMicros: Invalid value: -1: must be an integer of millionths, 0 or more",
+  ]);
+  // A list of before there was a pause may still be labelled.
+  assert.deepEqual(problemsOf(pricelists, { spec }, { spec }), []);
+  assert.match(problemsOf(pricelists, { spec: paused }, { spec }).join(), /field is immutable/);
+});
+
+test("a snapshot is of one instance for good, and ready only with a place and something to clone", () => {
+  const { snapshots } = resources;
+  const spec = { podName: "web" };
+  assert.deepEqual(problemsOf(snapshots, { spec }), []);
+  assert.deepEqual(problemsOf(snapshots, { spec: {} }), ["spec.podName: Required value"]);
+  assert.match(problemsOf(snapshots, { spec: { podName: "No" } }).join(), /^spec\.podName: Invalid value: "No"/);
+  assert.match(problemsOf(snapshots, { spec: { podName: "db" } }, { spec }).join(), /^spec: .*field is immutable$/);
+  const podTemplate = { metadata: {}, spec: { containers: [] } };
+  const ready = { phase: "Ready", nodeName: "n1", podTemplate, sizeBytes: 1, pauseMillis: 1.5 };
+  assert.deepEqual(problemsOf(snapshots, { spec, status: ready }, { spec }), []);
+  assert.deepEqual(problemsOf(snapshots, { spec, status: { phase: "Ready" } }), [
+    "status.nodeName: Required value: a snapshot that is ready is on a node",
+    "status.podTemplate: Required value: a snapshot that is ready says what a clone is made of",
+  ]);
+  assert.deepEqual(problemsOf(snapshots, { spec, status: { phase: "Done", sizeBytes: -1 } }), [
+    'status.phase: Unsupported value: "Done": supported values: "Failed", "Pending", "Ready"',
+    "status.sizeBytes: Invalid value: -1: must be greater than or equal to 0",
+  ]);
+});
+
 test("a body without a spec is judged, not tripped over", () => {
-  const needsSpec = new Set(["Pod", "VPC", "NetworkInterface", "AddressClaim", "UsageSegment", "PriceList"]);
+  const needsSpec = new Set([
+    "Pod",
+    "VPC",
+    "NetworkInterface",
+    "AddressClaim",
+    "UsageSegment",
+    "PriceList",
+    "Snapshot",
+  ]);
   for (const definition of resourceDefinitions.filter(({ kind }) => kind !== "Event")) {
     assert.equal(problemsOf(definition, {}).length > 0, needsSpec.has(definition.kind), definition.kind);
   }
