@@ -9,14 +9,15 @@ import { frameTypes, GuestError } from "@isopod/guest";
 import { openImageStore } from "@isopod/image";
 import { WebSocket } from "ws";
 import { ContainerLog } from "./container-log.ts";
-import { type ServedPod, startKubeletServer } from "./kubelet-server.ts";
+import { type KubeletServerOptions, type ServedPod, startKubeletServer } from "./kubelet-server.ts";
 import { NodeError } from "./node-error.ts";
+import type { NodeTemplates } from "./node-templates.ts";
 import { openAgentStream } from "./testing/agent-stream.ts";
 import { createAuthority } from "./testing/certificates.ts";
 import { podWith } from "./testing/pods.ts";
 
 /** A server with one pod `shop/web`, whose container `main` has written three lines. */
-async function startServer() {
+async function startServer(more: Pick<KubeletServerOptions, "templates"> = {}) {
   const directory = await temporaryDirectory("isopod-node-");
   const [authority, stranger] = [await createAuthority(), await createAuthority("stranger")];
   const serving = await authority.issue("node");
@@ -47,6 +48,7 @@ async function startServer() {
     tls: { certPem: serving.certPem, keyPem: serving.keyPem, clientCaPem: authority.certPem },
     logger: silentLogger,
     images,
+    ...more,
     uploadsDirectory: directory.path,
     findPod: (namespace, name) => (namespace === "shop" && name === "web" ? pod : undefined),
     pods: () => [podWith()],
@@ -121,6 +123,16 @@ test("a followed log goes on until the container's output ends", async () => {
   await server.log.append("stdout", Buffer.from("four\n"), 1_767_323_047_000_000, 19);
   await server.log.close();
   assert.equal((await followed).text, "one\ntwo\nthree\nfour\n");
+});
+
+test("a node that forks lists its templates, and one that only boots has no such path", async () => {
+  {
+    await using server = await startServer();
+    assert.equal((await server.get("/templates")).status, 404);
+  }
+  const templates: NodeTemplates = { list: async () => [], build: async () => [], remove: async () => {} };
+  await using server = await startServer({ templates });
+  assert.deepEqual(await server.get("/templates"), { status: 200, text: '{"templates":[]}' });
 });
 
 test("the pods of the node are listed", async () => {

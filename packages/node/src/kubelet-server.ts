@@ -11,6 +11,8 @@ import type { ContainerLog } from "./container-log.ts";
 import { bridgeExec, refuseExec } from "./exec-bridge.ts";
 import { serveImages } from "./image-endpoint.ts";
 import { NodeError } from "./node-error.ts";
+import type { NodeTemplates } from "./node-templates.ts";
+import { serveTemplates } from "./template-endpoint.ts";
 
 export interface KubeletTls {
   readonly certPem: string;
@@ -34,6 +36,8 @@ export interface KubeletServerOptions {
   readonly tls: KubeletTls;
   readonly logger: Logger;
   readonly images: ImageStore;
+  /** Absent where machines are only booted: then `/templates` is not found. */
+  readonly templates?: NodeTemplates;
   /** On the data disk: an archive may be larger than a temporary file system. */
   readonly uploadsDirectory: string;
   readonly findPod: (namespace: string, name: string) => ServedPod | undefined;
@@ -47,7 +51,7 @@ export interface KubeletServer {
 
 /**
  * The kubelet's HTTPS API, for the API server alone (client certificate): `/containerLogs`, `/exec`, `/attach`, `/pods`,
- * `/healthz`, and Isopod's own `/images`.
+ * `/healthz`, and Isopod's own `/images` and `/templates`.
  */
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { tls, logger } = options;
@@ -150,6 +154,8 @@ async function handle(
     await serveLog(options, parts, url.searchParams, response);
   } else if (parts[0] === "images") {
     await serveImages(options.images, options.uploadsDirectory, parts.slice(1), url.searchParams, request, response);
+  } else if (parts[0] === "templates" && options.templates !== undefined) {
+    await serveTemplates(options.templates, parts.slice(1), url.searchParams, request, response);
   } else {
     response.writeHead(404, { "content-type": "text/plain" });
     response.end(`no such path: ${url.pathname}`);
