@@ -9,6 +9,7 @@
  * |---|---|---|
  * | `GET /v1/info` | | {@link AgentInfo} |
  * | `POST /v1/configure` | {@link GuestConfiguration} | {@link GuestConfigured}; once per VM, before the first container |
+ * | `POST /v1/reidentify` | {@link GuestReidentification} | `{}`; a running guest of a restored snapshot becomes another instance |
  * | `POST /v1/containers` | {@link ContainerSpec} | {@link ContainerStarted} |
  * | `GET /v1/containers` | | {@link ContainerState}[] |
  * | `GET /v1/containers/ID/wait` | | {@link ContainerState}, answered when it has ended |
@@ -53,7 +54,8 @@ export interface AgentInfo {
   readonly isConfigured: boolean;
 }
 
-export interface GuestConfiguration {
+/** The identity of an instance. */
+export interface GuestIdentity {
   readonly hostname: string;
   /** At least 32 bytes of fresh host entropy, base64: credited with RNDADDENTROPY, then RNDRESEEDCRNG. */
   readonly entropy: string;
@@ -71,9 +73,18 @@ export interface GuestConfiguration {
   /** Text of /etc/resolv.conf and /etc/hosts of every container that does not bring its own. */
   readonly resolvConf: string;
   readonly hosts: string;
+}
+
+/**
+ * What a running guest that was restored from a snapshot is told before it is reachable. Host name and the files are
+ * replaced under the running containers; the old address and MAC go. Idempotent.
+ */
+export type GuestReidentification = GuestIdentity;
+
+export interface GuestConfiguration extends GuestIdentity {
   /**
-   * The writable disk (ext4), by its serial number; mounted once, holds the overlay uppers and emptyDirs.
-   * The agent drops cached blocks of each disk before it first reads it.
+   * The writable disk (ext4), by its serial number; holds the overlay uppers and emptyDirs. One with the serial
+   * `scratch` is mounted when the guest boots: a fork's disk must have the content its template left.
    */
   readonly scratch: { readonly diskSerial: string };
   /** The size sold: the pod's cgroup gets these; containers get their own below it. Absent = no limit. */

@@ -23,6 +23,7 @@ import {
   frameTypes,
   type GuestConfiguration,
   type GuestConfigured,
+  type GuestReidentification,
   type GuestStats,
   type GuestVolume,
 } from "./contract.ts";
@@ -80,6 +81,11 @@ export class GuestClient implements AsyncDisposable {
   /** Once per VM, before the first container. */
   async configure(configuration: GuestConfiguration, options: CallOptions = {}): Promise<GuestConfigured> {
     return readConfigured(await this.#call("POST", "/v1/configure", configuration, options));
+  }
+
+  /** Gives the running guest of a restored snapshot another identity; may be repeated. Containers and sessions go on. */
+  async reidentify(identity: GuestReidentification, options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("POST", "/v1/reidentify", identity, options));
   }
 
   /** Resolves when the container's program has been executed; the container then goes on without this session. */

@@ -103,6 +103,28 @@ test("an agent that missed the end of a session is won back, wherever it was cut
   }
 });
 
+test("a host that came while the guest did not run is answered at its first HELLO", async () => {
+  // As after a fork: the guest sees the host's bytes before it has noticed that a host is there.
+  for (let turn = 0; turn < 6; turn++) {
+    await machine.command("stop");
+    const socket = await open();
+    const greeting = new Greeting();
+    const heard = new Promise<void>((resolve) => {
+      socket.on("data", (chunk: Buffer) => {
+        if (greeting.push(chunk) !== undefined) resolve();
+      });
+    });
+    await new Promise((resolve) => socket.write(greeting.next(0), resolve));
+    await delay(20);
+    await machine.command("cont");
+    await Promise.race([
+      heard,
+      delay(timeoutMs, undefined, { ref: false }).then(() => assert.fail("the first HELLO was lost")),
+    ]);
+    socket.destroy();
+  }
+});
+
 /** Says HELLO on an open line, as `connectGuest` does, until it is answered. */
 async function greetRaw(socket: Socket): Promise<void> {
   const greeting = new Greeting();

@@ -5,8 +5,8 @@ use crate::cgroup;
 use crate::container::Container;
 use crate::disks::Disks;
 use crate::failure::{Code, Failure, Outcome, Step};
-use crate::network;
-use crate::spec::{Configuration, Configured, ContainerStats, Info, Limits, State, Stats};
+use crate::network::Network;
+use crate::spec::{Configuration, Configured, ContainerStats, Info, Limits, Reidentification, State, Stats};
 use crate::stages::Stages;
 use crate::sys;
 use crate::volumes::Volumes;
@@ -24,6 +24,7 @@ pub struct Agent {
     pub started_micros: u64,
     pub ready_micros: u64,
     pub disks: RefCell<Disks>,
+    network: RefCell<Network>,
     pub volumes: RefCell<Volumes>,
     /// None while one of that name is starting.
     pub containers: RefCell<BTreeMap<String, Option<Rc<Container>>>>,
@@ -33,11 +34,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn new(started_micros: u64, ready_micros: u64) -> Agent {
+    pub fn new(started_micros: u64, ready_micros: u64, disks: Disks, network: Network) -> Agent {
         Agent {
             started_micros,
             ready_micros,
-            disks: RefCell::default(),
+            disks: RefCell::new(disks),
+            network: RefCell::new(network),
             volumes: RefCell::default(),
             containers: RefCell::default(),
             limits: RefCell::default(),
@@ -75,21 +77,10 @@ impl Agent {
         let mut stages = Stages::new();
         seed(&configuration.entropy)?;
         stages.done("entropy");
-        sys::set_wall_clock(configuration.epoch_micros).step(Code::Internal, "set the clock")?;
-        check_hostname(&configuration.hostname)?;
-        sys::set_hostname(&configuration.hostname).step(Code::Internal, "set the host name")?;
-        match &configuration.network {
-            Some(network) => network::configure(network)?,
-            None => network::configure_loopback()?,
-        }
+        set_clock_and_name(configuration.epoch_micros, &configuration.hostname)?;
+        self.network.borrow_mut().configure(configuration.network.as_ref())?;
         stages.done("network");
-        for (name, text) in [
-            ("resolv.conf", &configuration.resolv_conf),
-            ("hosts", &configuration.hosts),
-            ("hostname", &format!("{}\n", configuration.hostname)),
-        ] {
-            std::fs::write(format!("{}/{name}", boot::FILES), text).step(Code::Internal, &format!("write {name}"))?;
-        }
+        write_pod_files(&configuration.hostname, &configuration.resolv_conf, &configuration.hosts)?;
         stages.done("files");
         self.disks.borrow_mut().mount_scratch(&configuration.scratch.disk_serial)?;
         stages.done("scratch");
@@ -97,6 +88,16 @@ impl Agent {
         *self.limits.borrow_mut() = Some(configuration.limits.clone());
         stages.done("cgroup");
         Ok(Configured { stage_micros: stages.into_micros() })
+    }
+
+    /// Makes a running instance that was restored from a snapshot another one: its containers go on. Doing it again
+    /// with the same changes nothing but the clock and the random state.
+    pub fn reidentify(&self, new: &Reidentification) -> Outcome<()> {
+        self.check_configured()?;
+        seed(&new.entropy)?;
+        set_clock_and_name(new.epoch_micros, &new.hostname)?;
+        self.network.borrow_mut().configure(new.network.as_ref())?;
+        write_pod_files(&new.hostname, &new.resolv_conf, &new.hosts)
     }
 
     /// The pod's CPU quota begins with its first program, so that it does not slow the start.
@@ -147,6 +148,21 @@ fn seed(entropy: &str) -> Outcome<()> {
     }
     let random = sys::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?;
     sys::reseed_random(random.as_raw_fd(), &entropy).step(Code::Internal, "reseed the kernel")
+}
+
+/// The host name is that of all containers: they share the agent's UTS namespace.
+fn set_clock_and_name(epoch_micros: u64, hostname: &str) -> Outcome<()> {
+    sys::set_wall_clock(epoch_micros).step(Code::Internal, "set the clock")?;
+    check_hostname(hostname)?;
+    sys::set_hostname(hostname).step(Code::Internal, "set the host name")
+}
+
+/// In place, as containers have these very files mounted.
+fn write_pod_files(hostname: &str, resolv_conf: &str, hosts: &str) -> Outcome<()> {
+    for (name, text) in [("resolv.conf", resolv_conf), ("hosts", hosts), ("hostname", &format!("{hostname}\n"))] {
+        std::fs::write(format!("{}/{name}", boot::FILES), text).step(Code::Internal, &format!("write {name}"))?;
+    }
+    Ok(())
 }
 
 fn check_hostname(name: &str) -> Outcome<()> {

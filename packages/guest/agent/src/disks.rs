@@ -1,4 +1,5 @@
-//! Disks, found by serial number at the moment they are needed: a fork changes what is behind a slot.
+//! Disks by serial number. Those of the machine's slots are looked at before a fork, which changes what is behind them
+//! but not their serials; others come later and are looked for when they are needed.
 
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
@@ -27,11 +28,14 @@ fn read_serial(block: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&text).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
-/// Drops what the kernel cached of the placeholder that was behind the slot before the fork.
-fn forget_cached(device: &CString, flags: libc::c_int) -> Outcome<()> {
-    let disk = sys::open(device, flags, 0).step(Code::MountFailed, "open disk")?;
+/// Drops what the kernel cached of a placeholder, which a fork would take for the disk that comes in its place.
+fn forget_cached(device: &CString) -> Outcome<()> {
+    let disk = sys::open(device, libc::O_RDONLY, 0).step(Code::MountFailed, "open disk")?;
     sys::flush_disk(disk.as_raw_fd()).step(Code::MountFailed, "drop cached blocks of the disk")
 }
+
+/// The scratch disk that is mounted before the instance is known. A fork has the content the template left on it.
+const SCRATCH_SERIAL: &str = "scratch";
 
 #[derive(Default)]
 pub struct Disks {
@@ -39,6 +43,8 @@ pub struct Disks {
     devices: BTreeMap<String, CString>,
     /// Image disks that are mounted; each stays so while the VM lives.
     mounted: BTreeSet<String>,
+    /// The scratch disk, once it is mounted.
+    scratch: Option<String>,
 }
 
 impl Disks {
@@ -66,18 +72,39 @@ impl Disks {
         Ok(())
     }
 
+    /// Before a fork: looks at all disks and mounts the scratch disk when it has its usual serial number.
+    pub fn prepare() -> Outcome<Disks> {
+        let mut disks = Disks::default();
+        disks.scan()?;
+        for device in disks.devices.values() {
+            forget_cached(device)?;
+        }
+        if disks.devices.contains_key(SCRATCH_SERIAL) {
+            // One that cannot be mounted is told when the instance asks for it, which tries again.
+            let _ = disks.mount_scratch(SCRATCH_SERIAL);
+        }
+        Ok(disks)
+    }
+
+    /// Once; the same disk again is mounted already.
     pub fn mount_scratch(&mut self, serial: &str) -> Outcome<()> {
+        match self.scratch.as_deref() {
+            Some(mounted) if mounted == serial => return Ok(()),
+            Some(mounted) => return Err(Failure::bad(format!("the scratch disk is {mounted} already"))),
+            None => {}
+        }
         let device = self.find(serial)?;
-        forget_cached(&device, libc::O_RDWR)?;
         let path = sys::c_string(boot::SCRATCH).step(Code::Internal, "path")?;
         sys::mount(&device, &path, c"ext4", libc::MS_NOATIME | libc::MS_NODEV, c"")
             .step(Code::MountFailed, &format!("mount scratch disk {serial} as ext4"))?;
         match std::fs::create_dir(boot::POD) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(error).step(Code::MountFailed, "prepare the scratch disk")
+                return Err(error).step(Code::MountFailed, "prepare the scratch disk");
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.scratch = Some(serial.to_owned());
+        Ok(())
     }
 
     /// The directory with the image's file system.
@@ -87,7 +114,6 @@ impl Disks {
             return Ok(directory);
         }
         let device = self.find(serial)?;
-        forget_cached(&device, libc::O_RDONLY)?;
         match std::fs::create_dir(&directory) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(error).step(Code::Internal, "make mount point");

@@ -89,11 +89,16 @@ impl Port {
         }
     }
 
-    pub async fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        std::future::poll_fn(|context| self.poll_receive(context, buffer)).await
+    /// 0 when there is nothing to read now, or no host.
+    pub fn receive_now(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.is_reader_waiting = false;
+        match sys::read(self.port.as_raw_fd(), buffer) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            result => result,
+        }
     }
 
-    /// Waits for a change after `receive` has said that no host is attached.
+    /// Waits until something about the port may have changed: bytes, room, a host that comes or goes.
     pub async fn changed(&mut self) -> Result<()> {
         std::future::poll_fn(|context| self.poll_edge(context)).await
     }

@@ -37,7 +37,6 @@ pub async fn run(agent: Rc<Agent>, mut port: Port) -> std::io::Error {
     loop {
         match next_session(&mut port).await {
             Ok(first) => serve(&agent, Session::new(&mut port, first)).await,
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
             Err(error) => return error,
         }
     }
@@ -47,8 +46,18 @@ pub async fn run(agent: Rc<Agent>, mut port: Port) -> std::io::Error {
 async fn next_session(port: &mut Port) -> std::io::Result<Vec<u8>> {
     let mut handshake = Handshake::default();
     let mut buffer = [0; 4096];
+    let mut answer: Option<Vec<u8>> = None;
     loop {
-        let count = port.receive(&mut buffer).await?;
+        // The kernel may hand over a host's first bytes before it has noticed that the host is there, and then takes
+        // none for it: the answer waits for that notice, unless a newer HELLO comes first.
+        if let Some(line) = &answer {
+            match port.send(line).await {
+                Ok(()) => answer = None,
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let count = port.receive_now(&mut buffer)?;
         if count == 0 {
             port.changed().await?;
             continue;
@@ -56,7 +65,7 @@ async fn next_session(port: &mut Port) -> std::io::Result<Vec<u8>> {
         handshake.push(&buffer[..count]);
         match handshake.next() {
             Event::More => {}
-            Event::Answer(line) => port.send(&line).await?,
+            Event::Answer(line) => answer = Some(line),
             Event::Session(first) => return Ok(first),
         }
     }
@@ -105,6 +114,10 @@ async fn route(
         ("POST", ["v1", "configure"]) => {
             let configuration = json(body, MAX_SPEC_BYTES).await?;
             reply(respond, &agent.configure(&configuration)?)
+        }
+        ("POST", ["v1", "reidentify"]) => {
+            agent.reidentify(&json(body, MAX_SPEC_BYTES).await?)?;
+            reply_empty(respond)
         }
         ("POST", ["v1", "containers"]) => {
             let spec: spec::ContainerSpec = json(body, MAX_SPEC_BYTES).await?;

@@ -16,6 +16,18 @@ pub struct Configuration {
     pub limits: Limits,
 }
 
+/// What is new about a running guest that was restored from a snapshot.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reidentification {
+    pub hostname: String,
+    pub entropy: String,
+    pub epoch_micros: u64,
+    pub network: Option<Network>,
+    pub resolv_conf: String,
+    pub hosts: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {

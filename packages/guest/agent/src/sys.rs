@@ -523,6 +523,20 @@ pub fn netlink() -> Result<OwnedFd> {
     }))
 }
 
+/// Sets the hardware address of an Ethernet interface, by any socket.
+pub fn set_mac(socket: RawFd, interface: &str, mac: [u8; 6]) -> Result<()> {
+    const SIOCSIFHWADDR: libc::Ioctl = 0x8924;
+    const ARPHRD_ETHER: u16 = 1;
+    // struct ifreq: name, then a sockaddr of the kind of hardware.
+    let mut request = [0u8; 40];
+    let name = request.get_mut(..interface.len().min(15)).unwrap_or_default();
+    name.copy_from_slice(&interface.as_bytes()[..name.len()]);
+    request[16..18].copy_from_slice(&ARPHRD_ETHER.to_ne_bytes());
+    request[18..24].copy_from_slice(&mac);
+    // SAFETY: the layout and size of `struct ifreq`.
+    check_int(unsafe { libc::ioctl(socket, SIOCSIFHWADDR, request.as_ptr()) }).map(drop)
+}
+
 /// Total and free bytes of the file system that holds `path`.
 pub fn space_of(path: &CStr) -> Result<(u64, u64)> {
     // SAFETY: all zero is valid and the kernel fills it.

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
 import { guestArtifacts } from "../artifacts.ts";
 import type { ContainerSpec, GuestConfiguration } from "../contract.ts";
@@ -60,6 +62,7 @@ export class TestMachine implements AsyncDisposable {
         ["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
         ["-kernel", artifacts.kernelPath, "-append", kernelCommandLine("tcg")],
         ["-initrd", options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath],
+        ["-chardev", `socket,id=qmp,path=${file("qmp.sock")},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
         ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
         ["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
         ["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
@@ -87,6 +90,13 @@ export class TestMachine implements AsyncDisposable {
     if (!this.hasEnded) await once(this.#process, "exit");
   }
 
+  /** Tells QEMU's monitor: `stop` halts the processors, `cont` lets them go on. */
+  async command(name: "stop" | "cont"): Promise<void> {
+    await using monitor = await Monitor.open(join(this.directory, "qmp.sock"));
+    await monitor.execute("qmp_capabilities");
+    await monitor.execute(name);
+  }
+
   kill(): void {
     this.#process.kill("SIGKILL");
   }
@@ -95,6 +105,36 @@ export class TestMachine implements AsyncDisposable {
     this.kill();
     await this.ended();
     await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+/** One QMP connection, one command at a time. */
+class Monitor implements AsyncDisposable {
+  readonly #socket: Socket;
+  readonly #lines: AsyncIterator<string>;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#lines = createInterface(socket)[Symbol.asyncIterator]();
+  }
+
+  static async open(path: string): Promise<Monitor> {
+    const socket = connect(path);
+    await once(socket, "connect");
+    return new Monitor(socket);
+  }
+
+  async execute(name: string): Promise<void> {
+    this.#socket.write(`${JSON.stringify({ execute: name })}\n`);
+    for (let next = await this.#lines.next(); next.done !== true; next = await this.#lines.next()) {
+      if (next.value.startsWith('{"return"')) return;
+      if (next.value.startsWith('{"error"')) throw new Error(`${name}: ${next.value}`);
+    }
+    throw new Error(`the monitor was closed during ${name}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#socket.destroy();
   }
 }
 
