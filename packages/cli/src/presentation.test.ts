@@ -4,6 +4,7 @@ import type { Pod } from "@isopod/api";
 import { IsopodError } from "@isopod/base";
 import { formatError } from "./cli-error.ts";
 import { parseDurationSeconds } from "./commands/logs.ts";
+import { formatBill, formatPrice } from "./commands/money.ts";
 import { formatAmount, formatBytes, formatTable } from "./output.ts";
 import { obstacle } from "./pod-wait.ts";
 import { startStages } from "./start-timing.ts";
@@ -31,6 +32,51 @@ test("amounts keep every millionth", () => {
   assert.equal(formatAmount(1_000_001n), "1.000001");
   assert.equal(formatBytes(1536), "1.5 KiB");
   assert.equal(formatBytes(10), "10 B");
+});
+
+test("a price tells what the size costs running and paused", () => {
+  const price = {
+    requested: { cpuMilli: 250, memoryMiB: 512 },
+    size: { cpuMilli: 250, memoryMiB: 512 },
+    isRounded: false,
+    currency: "USD",
+    secondMicros: "4",
+    hourMicros: "11700",
+    monthMicros: "8541000",
+    paused: { secondMicros: "1", hourMicros: "1800", monthMicros: "1314000" },
+  };
+  assert.equal(
+    formatPrice(price),
+    [
+      "0.25 VCPU, 512 MIB  RUNNING   PAUSED",
+      "second              0.000004  0.000001  USD",
+      "hour                0.011700  0.001800  USD",
+      "month of 730 h      8.541000  1.314000  USD",
+    ].join("\n"),
+  );
+});
+
+test("a bill tells for each line in what state the instance was, and what is not over yet", () => {
+  const line = { namespace: "shop", pod: "web", cpuMilli: 250, memoryMiB: 512, start: "2026-11-22T12:00:00.400Z" };
+  const bill = {
+    currency: "USD",
+    totalSeconds: "600",
+    totalMicros: "331",
+    lines: [
+      { ...line, state: "Running", isOpen: false, endCause: "Paused", seconds: "11", priceMicros: "36" },
+      { ...line, state: "Paused", isOpen: true, seconds: "589", priceMicros: "295" },
+    ],
+  };
+  assert.equal(
+    formatBill(bill, false),
+    [
+      "INSTANCE  VCPU  MEMORY  START                STATE    END     SECONDS  USD",
+      "web       0.25  512Mi   2026-11-22 12:00:00  Running  Paused  11       0.000036",
+      "web       0.25  512Mi   2026-11-22 12:00:00  Paused   open    589      0.000295",
+      "total 600 s, 0.000331 USD",
+    ].join("\n"),
+  );
+  assert.match(formatBill(bill, true), /^NAMESPACE  INSTANCE .*\nshop /);
 });
 
 test("an error shows stage, causes and remedy", () => {

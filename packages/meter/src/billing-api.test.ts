@@ -69,6 +69,8 @@ test("a price is told for the size that would be sold, per second, hour and mont
     secondMicros: "7",
     hourMicros: String(7 * 3600),
     monthMicros: String(7 * 730 * 3600),
+    // The list says nothing of paused time: its memory is held.
+    paused: { secondMicros: "2", hourMicros: String(2 * 3600), monthMicros: String(2 * 730 * 3600) },
   });
 });
 
@@ -99,7 +101,13 @@ interface Bill {
   readonly totalSeconds: string;
   readonly totalMicros: string;
   readonly total: string;
-  readonly lines: readonly { readonly pod: string; readonly isOpen: boolean; readonly seconds: string }[];
+  readonly lines: readonly {
+    readonly pod: string;
+    readonly state: string;
+    readonly isOpen: boolean;
+    readonly seconds: string;
+    readonly priceMicros: string;
+  }[];
 }
 
 test("an invoice holds what is closed and what runs, chosen by namespace, labels and time", async () => {
@@ -138,6 +146,54 @@ test("an invoice holds what is closed and what runs, chosen by namespace, labels
   assert.equal(await pods({ until: "2026-01-31T00:00:00Z", namespace: "default" }), "a 10");
   assert.equal(await pods({ since: "2026-01-31T00:00:00Z", namespace: "default" }), "a 10,open 2");
   assert.equal(await pods({ since: "2026-01-31T01:00:00+01:00", until: "2026-01-31T00:00:05Z" }), "a 5,b 5");
+});
+
+test("a period that begins in a pause counts on from where the instance began", async () => {
+  await using test = await billing();
+  const { api, ledger, meter, bills } = test;
+  await api.client.create(
+    resources.pricelists,
+    priceList("now", "2026-01-01T00:00:00Z", { vcpuSecondMicros: 4, gibSecondMicros: 2 }),
+  );
+  const pod = await addPod(api, "p", "n1");
+  const at = (time: string): bigint => micros(`2026-01-31T11:${time}Z`);
+  const stretch = (index: number, state: "Running" | "Paused", from: string, to: string, endCause: string) =>
+    entry({
+      segment: `${pod.metadata.uid}-${index}`,
+      podUID: pod.metadata.uid ?? "",
+      podName: "p",
+      state,
+      endCause,
+      startMicros: at(from),
+      endMicros: at(to),
+    });
+  await ledger.append(stretch(0, "Running", "00:00.000", "00:10.400", "Paused"));
+  await ledger.append(stretch(1, "Paused", "00:10.400", "20:00.700", "Resumed"));
+  await openSegment(api, pod, Number(at("20:00.700")), 2);
+  await waitUntil("the meter has seen it", () => meter.openSegments().length === 1);
+  const lines = async (values: Readonly<Record<string, string>>) =>
+    ((await bills.invoice(query(values))) as Bill).lines.map((line) => [line.state, line.seconds, line.priceMicros]);
+  // 0.25 vCPU and 0.5 GiB: 2 millionths a second, 1 while paused. An hour in all, no second twice.
+  const all = await lines({});
+  assert.deepEqual(all, [
+    ["Running", "11", "22"],
+    ["Paused", "1190", "1190"],
+    ["Running", "2399", "4798"],
+  ]);
+  assert.equal(
+    all.reduce((sum, [, seconds]) => sum + Number(seconds), 0),
+    3600,
+  );
+  const middle = "2026-01-31T11:10:00Z";
+  assert.deepEqual(await lines({ until: middle }), [
+    ["Running", "11", "22"],
+    ["Paused", "589", "589"],
+  ]);
+  assert.deepEqual(await lines({ since: middle }), [
+    ["Paused", "601", "601"],
+    ["Running", "2399", "4798"],
+  ]);
+  assert.deepEqual(await lines({ since: "2026-01-31T11:30:00Z" }), [["Running", "1800", "3600"]]);
 });
 
 test("a period under price lists of two currencies is refused, each part of it is not", async () => {

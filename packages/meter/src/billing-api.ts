@@ -14,7 +14,7 @@ import type { KubeClient } from "@isopod/client";
 import { type BillableSegment, invoice } from "./invoice.ts";
 import type { Ledger } from "./ledger/contract.ts";
 import { entryOf, type Meter } from "./meter.ts";
-import { formatMicros, partsToMicros, priceParts, pricesAt, pricesInOrder } from "./price.ts";
+import { formatMicros, partsToMicros, priceParts, pricesAt, pricesInOrder, type Rates } from "./price.ts";
 
 export const billingGroup = "billing.isopod.dev";
 export const billingVersion = "v1alpha1";
@@ -64,7 +64,10 @@ export class BillingApi {
     const prices = pricesInOrder((await client.list(resources.pricelists)).items);
     const current = pricesAt(prices, clock.nowMicros());
     if (current === undefined) throw badRequest("no price list is in force; create a PriceList");
-    const micros = (seconds: bigint): string => String(partsToMicros(priceParts(size, seconds, current)));
+    const quote = (rates: Rates): object => {
+      const micros = (seconds: bigint): string => String(partsToMicros(priceParts(size, seconds, rates)));
+      return { secondMicros: micros(1n), hourMicros: micros(3600n), monthMicros: micros(730n * 3600n) };
+    };
     return {
       kind: "PriceQuote",
       apiVersion: `${billingGroup}/${billingVersion}`,
@@ -72,9 +75,8 @@ export class BillingApi {
       size,
       isRounded: size.cpuMilli !== requested.cpuMilli || size.memoryMiB !== requested.memoryMiB,
       currency: current.currency,
-      secondMicros: micros(1n),
-      hourMicros: micros(3600n),
-      monthMicros: micros(730n * 3600n),
+      ...quote(current.running),
+      paused: quote(current.paused),
     };
   }
 
@@ -94,18 +96,23 @@ export class BillingApi {
     // Before the ledger is asked: what is recorded meanwhile is in one of the two, and counted once.
     const pending = meter.unrecordedSegments();
     const closed = await ledger.list({ ...(namespace === undefined ? {} : { namespace }), ...period });
-    const recorded = new Set(closed.map((one) => `${one.namespace}/${one.segment}`));
+    // The seconds of an instance that was paused are counted from its start, which may be before the period.
+    const podUIDs = [...closed, ...pending.map((one) => one.spec)].map((one) => one.podUID);
+    const earlier = sinceMicros === undefined ? [] : await ledger.listOfPods([...new Set(podUIDs)]);
+    const recorded = new Map([...earlier, ...closed].map((one) => [`${one.namespace}/${one.segment}`, one]));
     const segments = [
-      ...closed.map((one): BillableSegment => ({ ...one, isOpen: false })),
+      ...[...recorded.values()].map((one): BillableSegment => ({ ...one, isOpen: false })),
       ...pending
         .map((segment): BillableSegment => {
           const { endMicros } = segment.spec;
           return { ...entryOf(segment, endMicros ?? now), isOpen: endMicros === undefined };
         })
-        .filter((one) => !recorded.has(`${one.namespace}/${one.segment}`))
-        .filter((one) => namespace === undefined || one.namespace === namespace),
-    ].filter((one) => matchesLabels(selector, one.labels));
-    const bill = invoice(segments, pricesInOrder((await client.list(resources.pricelists)).items), period);
+        .filter((one) => !recorded.has(`${one.namespace}/${one.segment}`)),
+    ];
+    const isBilled = (one: BillableSegment): boolean =>
+      (namespace === undefined || one.namespace === namespace) && matchesLabels(selector, one.labels);
+    const prices = pricesInOrder((await client.list(resources.pricelists)).items);
+    const bill = invoice(segments, prices, period, isBilled);
     if (bill.currencies.length > 1) {
       throw badRequest(
         `the price lists of this period are in ${bill.currencies.join(" and ")}: ask with since and until for one of them at a time`,

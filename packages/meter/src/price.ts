@@ -1,11 +1,17 @@
-import type { InstanceSize, PriceList } from "@isopod/api";
+import { type InstanceSize, type PriceList, pausedPrices, type SecondPrices, type UsageSegment } from "@isopod/api";
+
+/** What one vCPU and one GiB cost for a second, in millionths of the currency unit. */
+export interface Rates {
+  readonly vcpuSecondMicros: bigint;
+  readonly gibSecondMicros: bigint;
+}
 
 /** One price list as integers; times in microseconds since the epoch. */
 export interface Prices {
   readonly currency: string;
   readonly effectiveMicros: bigint;
-  readonly vcpuSecondMicros: bigint;
-  readonly gibSecondMicros: bigint;
+  readonly running: Rates;
+  readonly paused: Rates;
 }
 
 /** Price lists in the order they take effect; of two with the same moment the later name wins. */
@@ -19,9 +25,18 @@ export function pricesInOrder(lists: Iterable<PriceList>): readonly Prices[] {
     .map(({ spec }) => ({
       currency: spec.currency,
       effectiveMicros: BigInt(Date.parse(spec.effectiveFrom)) * 1000n,
-      vcpuSecondMicros: BigInt(spec.vcpuSecondMicros),
-      gibSecondMicros: BigInt(spec.gibSecondMicros),
+      running: ratesOf(spec),
+      paused: ratesOf(pausedPrices(spec)),
     }));
+}
+
+function ratesOf({ vcpuSecondMicros, gibSecondMicros }: SecondPrices): Rates {
+  return { vcpuSecondMicros: BigInt(vcpuSecondMicros), gibSecondMicros: BigInt(gibSecondMicros) };
+}
+
+/** What a second in that state costs. */
+export function ratesIn(state: UsageSegment["spec"]["state"], prices: Prices): Rates {
+  return state === "Paused" ? prices.paused : prices.running;
 }
 
 /** The prices in force at a moment; undefined before the first list. */
@@ -33,13 +48,13 @@ export function pricesAt(prices: readonly Prices[], atMicros: bigint): Prices | 
 const partsPerMicro = 1000n * 1024n;
 
 /** Price of `seconds` of a size, in parts of a millionth of the currency unit. */
-export function priceParts(size: InstanceSize, seconds: bigint, prices: Prices): bigint {
-  const cpu = BigInt(size.cpuMilli) * prices.vcpuSecondMicros * 1024n;
-  const memory = BigInt(size.memoryMiB) * prices.gibSecondMicros * 1000n;
+export function priceParts(size: InstanceSize, seconds: bigint, rates: Rates): bigint {
+  const cpu = BigInt(size.cpuMilli) * rates.vcpuSecondMicros * 1024n;
+  const memory = BigInt(size.memoryMiB) * rates.gibSecondMicros * 1000n;
   return (cpu + memory) * seconds;
 }
 
-/** Rounds parts up to whole millionths: once per invoice line, never on the way. */
+/** Rounds parts up to whole millionths: never on the way to a sum. */
 export function partsToMicros(parts: bigint): bigint {
   return (parts + partsPerMicro - 1n) / partsPerMicro;
 }

@@ -9,14 +9,19 @@ interface Size {
   readonly memoryMiB: number;
 }
 
-interface Price {
+interface Amounts {
+  readonly secondMicros: string;
+  readonly hourMicros: string;
+  readonly monthMicros: string;
+}
+
+export interface Price extends Amounts {
   readonly requested: Size;
   readonly size: Size;
   readonly isRounded: boolean;
   readonly currency: string;
-  readonly secondMicros: string;
-  readonly hourMicros: string;
-  readonly monthMicros: string;
+  /** The same while the instance is paused. */
+  readonly paused: Amounts;
 }
 
 export interface PriceOptions extends GlobalOptions {
@@ -36,17 +41,25 @@ export async function price(options: PriceOptions): Promise<number> {
     return 0;
   }
   if (answer.isRounded) print(`${describeSize(answer.requested)} is rounded up to ${describeSize(answer.size)}.`);
-  const row = (what: string, micros: string): string[] => [what, formatAmount(BigInt(micros)), answer.currency];
-  print(
-    formatTable(
-      [describeSize(answer.size).toUpperCase(), "PRICE", ""],
-      [row("second", answer.secondMicros), row("hour", answer.hourMicros), row("month of 730 h", answer.monthMicros)],
-    ),
-  );
+  print(formatPrice(answer));
   return 0;
 }
 
-interface Bill {
+/** A size's price running and paused, a line per length of time. */
+export function formatPrice(answer: Price): string {
+  const row = (what: string, key: keyof Amounts): string[] => [
+    what,
+    formatAmount(BigInt(answer[key])),
+    formatAmount(BigInt(answer.paused[key])),
+    answer.currency,
+  ];
+  return formatTable(
+    [describeSize(answer.size).toUpperCase(), "RUNNING", "PAUSED", ""],
+    [row("second", "secondMicros"), row("hour", "hourMicros"), row("month of 730 h", "monthMicros")],
+  );
+}
+
+export interface Bill {
   readonly currency: string;
   readonly totalSeconds: string;
   readonly totalMicros: string;
@@ -87,18 +100,24 @@ export async function bill(options: BillOptions): Promise<number> {
     printJson(answer);
     return 0;
   }
+  print(formatBill(answer, options.allNamespaces === true));
+  return 0;
+}
+
+/** A line per segment, and the sum. */
+export function formatBill(answer: Bill, hasNamespace: boolean): string {
   const rows = answer.lines.map((line) => [
-    ...(options.allNamespaces === true ? [line.namespace] : []),
+    ...(hasNamespace ? [line.namespace] : []),
     line.pod,
     String(line.cpuMilli / 1000),
     `${line.memoryMiB}Mi`,
     line.start.slice(0, 19).replace("T", " "),
-    line.isOpen ? "running" : (line.endCause ?? ""),
+    line.state,
+    line.isOpen ? "open" : (line.endCause ?? ""),
     line.seconds,
     formatAmount(BigInt(line.priceMicros)),
   ]);
-  const header = ["INSTANCE", "VCPU", "MEMORY", "START", "END", "SECONDS", answer.currency || "PRICE"];
-  print(formatTable(options.allNamespaces === true ? ["NAMESPACE", ...header] : header, rows));
-  print(`total ${answer.totalSeconds} s, ${formatAmount(BigInt(answer.totalMicros))} ${answer.currency}`);
-  return 0;
+  const header = ["INSTANCE", "VCPU", "MEMORY", "START", "STATE", "END", "SECONDS", answer.currency || "PRICE"];
+  const table = formatTable(hasNamespace ? ["NAMESPACE", ...header] : header, rows);
+  return `${table}\ntotal ${answer.totalSeconds} s, ${formatAmount(BigInt(answer.totalMicros))} ${answer.currency}`;
 }

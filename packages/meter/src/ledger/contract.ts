@@ -30,4 +30,6 @@ export interface Ledger extends AsyncDisposable {
   has(namespace: string, segment: string): Promise<boolean>;
   /** In the order of their start. */
   list(query?: LedgerQuery): Promise<readonly LedgerEntry[]>;
+  /** Everything these pods ever had, in the order of its start. */
+  listOfPods(podUIDs: readonly string[]): Promise<readonly LedgerEntry[]>;
 }

@@ -41,6 +41,20 @@ test("a period finds the entries that touch it, those without length among them"
   assert.equal(await found(30n, 40n), "b");
 });
 
+test("what pods ever had is found by their ids, in the order of its start", async () => {
+  await using directory = await temporaryDirectory("isopod-ledger-");
+  await using ledger = openSqliteLedger(join(directory.path, "ledger.db"));
+  const [a, b, c] = [
+    entry({ segment: "a-1", podUID: "a", startMicros: 20n, endMicros: 30n }),
+    entry({ segment: "b-0", podUID: "b", startMicros: 5n, endMicros: 6n }),
+    entry({ segment: "a-0", podUID: "a", startMicros: 10n, endMicros: 20n }),
+  ];
+  for (const one of [a, b, c]) await ledger.append(one);
+  assert.deepEqual(await ledger.listOfPods(["a"]), [c, a]);
+  assert.deepEqual(await ledger.listOfPods(["a", "b", "it's"]), [b, c, a]);
+  assert.deepEqual(await ledger.listOfPods([]), []);
+});
+
 test("nobody rewrites the ledger, by SQL neither", async () => {
   await using directory = await temporaryDirectory("isopod-ledger-");
   const path = join(directory.path, "ledger.db");

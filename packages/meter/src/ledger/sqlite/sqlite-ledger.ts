@@ -26,6 +26,7 @@ const schema = `
     UNIQUE (namespace, segment)
   ) STRICT;
   CREATE INDEX IF NOT EXISTS ledger_time ON ledger (namespace, start_micros);
+  CREATE INDEX IF NOT EXISTS ledger_pod ON ledger (pod_uid);
   CREATE TRIGGER IF NOT EXISTS ledger_keeps BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
   CREATE TRIGGER IF NOT EXISTS ledger_stays BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 `;
@@ -46,7 +47,10 @@ export function openSqliteLedger(path: string): Ledger {
     `SELECT * FROM ledger WHERE (:namespace IS NULL OR namespace = :namespace)
       AND (:since IS NULL OR end_micros >= :since) AND (:until IS NULL OR start_micros < :until) ORDER BY start_micros, id`,
   );
-  select.setReadBigInts(true);
+  const selectOfPods = database.prepare(
+    "SELECT * FROM ledger WHERE pod_uid IN (SELECT value FROM json_each(?)) ORDER BY start_micros, id",
+  );
+  for (const statement of [select, selectOfPods]) statement.setReadBigInts(true);
   return {
     append: async (entry) => {
       translated(path, () =>
@@ -75,6 +79,7 @@ export function openSqliteLedger(path: string): Ledger {
           until: query.untilMicros ?? null,
         }),
       ).map(entryOf),
+    listOfPods: async (podUIDs) => translated(path, () => selectOfPods.all(JSON.stringify(podUIDs))).map(entryOf),
     [Symbol.asyncDispose]: async () => database.close(),
   };
 }
