@@ -1,21 +1,26 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { loadKubeconfig, KubeClient } from "@isopod/client";
+import { run } from "./program.ts";
 
 export const repositoryRoot = resolve(import.meta.dirname, "../..");
-const run = promisify(execFile);
 
-/** A whole installation of our own in a temporary directory, with a registry that holds the bench's image. */
+/** A whole installation of our own in a temporary directory. */
 export interface Installation extends AsyncDisposable {
   readonly dataDirectory: string;
   readonly client: KubeClient;
-  readonly image: string;
-  readonly registryPort: number;
-  isopod(args: readonly string[]): Promise<string>;
+  isopod(args: readonly string[], signal?: AbortSignal): Promise<string>;
+}
+
+/** A registry on loopback that holds the bench's images. */
+export interface Registry extends AsyncDisposable {
+  /** `HOST:PORT` */
+  readonly host: string;
+  /** Copies an image from an OCI layout; gives the reference it can be pulled by. */
+  push(layout: string, name: string): Promise<string>;
 }
 
 async function freePort(): Promise<number> {
@@ -29,7 +34,7 @@ async function freePort(): Promise<number> {
   });
 }
 
-export async function untilAnswers(url: string, process: ChildProcess, name: string): Promise<void> {
+async function untilAnswers(url: string, process: ChildProcess, name: string): Promise<void> {
   for (let tried = 0; tried < 300; tried++) {
     if (process.exitCode !== null) throw new Error(`${name} ended with code ${process.exitCode}`);
     const isUp = await fetch(url).then(
@@ -42,51 +47,83 @@ export async function untilAnswers(url: string, process: ChildProcess, name: str
   throw new Error(`${name} did not answer at ${url} within 30 s`);
 }
 
-export async function end(process: ChildProcess): Promise<void> {
+async function end(process: ChildProcess): Promise<void> {
   if (process.exitCode !== null || process.signalCode !== null) return;
   const gone = new Promise<void>((done) => process.once("exit", () => done()));
   process.kill("SIGTERM");
   await gone;
 }
 
-export async function startInstallation(): Promise<Installation> {
-  const directory = await mkdtemp(join(tmpdir(), "isopod-bench-"));
-  const dataDirectory = join(directory, "data");
-  const isopod = async (args: readonly string[]): Promise<string> => {
-    const { stdout } = await run(join(repositoryRoot, "bin", "isopod"), [...args], {
-      env: { ...process.env, ISOPOD_DATA_DIR: dataDirectory, KUBECONFIG: "" },
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    return stdout;
-  };
-  const registryPort = await freePort();
+export async function startRegistry(): Promise<Registry> {
+  await using undo = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "isopod-bench-registry-"));
+  undo.defer(async () => await rm(directory, { recursive: true, force: true }));
+  const port = await freePort();
   await writeFile(
     join(directory, "registry.yml"),
-    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/registry}}\nhttp: {addr: "127.0.0.1:${registryPort}"}\n`,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/registry}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
   );
-  const registry = spawn("docker-registry", ["serve", join(directory, "registry.yml")], { stdio: "ignore" });
-  await untilAnswers(`http://127.0.0.1:${registryPort}/v2/`, registry, "docker-registry");
-  const layout = join(directory, "layout");
-  await run(process.execPath, [join(repositoryRoot, "scripts/busybox-image.ts"), layout]);
-  const image = `127.0.0.1:${registryPort}/busybox:1`;
-  await run("skopeo", ["copy", "--quiet", "--dest-tls-verify=false", `oci:${layout}:latest`, `docker://${image}`]);
-  await isopod(["up", "-d", "--port", "0", "--kubelet-port", "0"]);
-  const client = new KubeClient(await loadKubeconfig(join(dataDirectory, "kubeconfig")));
+  // In a session of its own, out of reach of a terminal's Ctrl-C: it ends when it is disposed of.
+  const registry = spawn("docker-registry", ["serve", join(directory, "registry.yml")], {
+    stdio: "ignore",
+    detached: true,
+  });
+  registry.once("error", () => {});
+  undo.defer(async () => await end(registry));
+  await untilAnswers(`http://127.0.0.1:${port}/v2/`, registry, "docker-registry");
+  const owned = undo.move();
   return {
-    dataDirectory,
-    client,
-    image,
-    registryPort,
-    isopod,
-    [Symbol.asyncDispose]: async () => {
-      client[Symbol.dispose]();
-      const names = (await isopod(["ps", "--all", "--output", "json"]).then(JSON.parse)) as {
-        metadata: { name: string };
-      }[];
-      if (names.length > 0) await isopod(["rm", "--force", ...names.map((one) => one.metadata.name)]);
-      await isopod(["down"]);
-      await end(registry);
-      await rm(directory, { recursive: true, force: true });
+    host: `127.0.0.1:${port}`,
+    push: async (layout, name) => {
+      const reference = `127.0.0.1:${port}/${name}`;
+      await run("skopeo", [
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        `oci:${layout}:latest`,
+        `docker://${reference}`,
+      ]);
+      return reference;
     },
+    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
+}
+
+/** Writes the busybox image that every bench starts, as an OCI layout. */
+export async function writeBusyboxLayout(directory: string): Promise<void> {
+  await run(process.execPath, [join(repositoryRoot, "scripts/busybox-image.ts"), directory]);
+}
+
+export async function startInstallation(upArguments: readonly string[] = []): Promise<Installation> {
+  await using undo = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "isopod-bench-"));
+  undo.defer(async () => await rm(directory, { recursive: true, force: true }));
+  const dataDirectory = join(directory, "data");
+  const env = { ...process.env, ISOPOD_DATA_DIR: dataDirectory, KUBECONFIG: "" };
+  const isopod = async (args: readonly string[], signal?: AbortSignal): Promise<string> =>
+    await run(join(repositoryRoot, "bin", "isopod"), args, { env, ...(signal === undefined ? {} : { signal }) });
+  undo.defer(async () => {
+    // Whatever has become of the command since, the service must not stay behind.
+    const { pid } = JSON.parse(await readFile(join(dataDirectory, "ready.json"), "utf8").catch(() => "{}")) as {
+      readonly pid?: number;
+    };
+    await isopod(["down"]).catch((error: unknown) => {
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      throw error;
+    });
+  });
+  await isopod(["up", "-d", "--port", "0", "--kubelet-port", "0", ...upArguments]);
+  undo.defer(async () => await removeAll(isopod));
+  const client = undo.use(new KubeClient(await loadKubeconfig(join(dataDirectory, "kubeconfig"))));
+  const owned = undo.move();
+  return { dataDirectory, client, isopod, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
+}
+
+/** Twice at least: what was interrupted may have asked for another instance a moment before. */
+async function removeAll(isopod: Installation["isopod"]): Promise<void> {
+  for (let isFirst = true; ; isFirst = false) {
+    const pods = JSON.parse(await isopod(["ps", "--all", "--output", "json"])) as { metadata: { name: string } }[];
+    if (pods.length > 0) await isopod(["rm", "--force", ...pods.map((one) => one.metadata.name)]).catch(() => {});
+    else if (!isFirst) return;
+  }
 }

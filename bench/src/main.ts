@@ -1,22 +1,52 @@
 import { parseArgs } from "node:util";
+import type { BenchOptions } from "./options.ts";
+import { benchRuntimes } from "./runtimes/runtimes.ts";
 import { benchStart } from "./start.ts";
 
-const benches: Readonly<
-  Record<string, (options: { readonly json: string | undefined; readonly rounds: number }) => Promise<void>>
-> = {
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
+  runtimes: benchRuntimes,
   start: benchStart,
 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: "string" }, rounds: { type: "string", default: "20" } },
-});
-const [name = ""] = positionals;
-const bench = benches[name];
-if (bench === undefined) {
-  console.error(
-    `usage: npm run bench -- NAME [--json FILE] [--rounds N]; NAME is one of: ${Object.keys(benches).join(", ")}`,
-  );
+function usage(problem: string): never {
+  console.error(`${problem}
+usage: npm run bench -- NAME [--json FILE] [--rounds N]
+  NAME is one of: ${Object.keys(benches).join(", ")}
+  runtimes only: --warm N (rows of a pool of N waiting instances), --parts NAME,… (these alone; docs stay as they are)`);
   process.exit(2);
 }
-await bench({ json: values.json, rounds: Number(values.rounds) });
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "string" },
+    rounds: { type: "string", default: "20" },
+    warm: { type: "string", default: "0" },
+    parts: { type: "string", default: "" },
+  },
+});
+const [name = ""] = positionals;
+const bench = benches[name] ?? usage(name === "" ? "name a bench" : `there is no bench ${name}`);
+const [rounds, warm] = [Number(values.rounds), Number(values.warm)];
+if (!Number.isInteger(rounds) || rounds < 1) usage("--rounds is a whole number above 0");
+if (!Number.isInteger(warm) || warm < 0) usage("--warm is a whole number");
+
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    if (!interruption.signal.aborted) console.error("interrupted: cleaning up, which takes up to a minute …");
+    interruption.abort(new Error("interrupted"));
+  });
+}
+try {
+  await bench({
+    json: values.json,
+    rounds,
+    warm,
+    parts: values.parts.split(",").filter((part) => part !== ""),
+    signal: interruption.signal,
+  });
+} catch (error) {
+  if (!interruption.signal.aborted) throw error;
+  process.exitCode = 130;
+}

@@ -1,157 +1,78 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
-import { type Pod, resources, startStagesAnnotation } from "@isopod/api";
-import { type KubeClient, pathOf } from "@isopod/client";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { startDocker } from "./docker.ts";
-import { type Installation, startInstallation } from "./installation.ts";
+import { startInstallation, startRegistry, writeBusyboxLayout } from "./installation.ts";
+import { removeInstance, startOnce } from "./isopod-start.ts";
+import type { BenchOptions } from "./options.ts";
 import { type Comparison, report, type Series } from "./report.ts";
-
-const run = promisify(execFile);
+import { versions } from "./versions.ts";
 
 /** Sizes compared, as DESIGN 9 names them. */
-const sizes = [
+export const startSizes = [
   { label: "0.25 vCPU", cpu: 0.25, memoryMiB: 512 },
   { label: "1 vCPU", cpu: 1, memoryMiB: 1024 },
 ] as const;
 
-interface Start {
-  readonly totalMs: number;
-  readonly stages: Readonly<Record<string, number>>;
-}
-
-/** API request sent → first byte of the container's output, as a client sees it; then the stages. */
-async function startOnce(
-  client: KubeClient,
-  image: string,
-  size: (typeof sizes)[number],
-  name: string,
-): Promise<Start> {
-  const pod: Pod = {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name, namespace: "default" },
-    spec: {
-      restartPolicy: "Never",
-      containers: [
-        {
-          name: "main",
-          image,
-          imagePullPolicy: "IfNotPresent",
-          command: ["echo", "up"],
-          resources: { limits: { cpu: String(size.cpu), memory: `${size.memoryMiB}Mi` } },
-        },
-      ],
-    },
-  };
-  const nowMicros = (): number => (performance.timeOrigin + performance.now()) * 1000;
-  const sent = nowMicros();
-  const created = await client.create(resources.pods, pod);
-  const accepted = nowMicros();
-  let current = created;
-  const isStarted = (one: Pod): boolean => {
-    const state = one.status?.containerStatuses?.[0]?.state;
-    return state?.running !== undefined || state?.terminated !== undefined;
-  };
-  for await (const event of client.watch(resources.pods, {
-    namespace: "default",
-    fieldSelector: `metadata.name=${name}`,
-    resourceVersion: created.metadata.resourceVersion ?? "0",
-  })) {
-    if (event.type === "BOOKMARK") continue;
-    current = event.object;
-    if (isStarted(current)) break;
-  }
-  const answer = await client.send("GET", pathOf(resources.pods, "default", name, "log"), {
-    query: { follow: true },
-    accept: "*/*",
-  });
-  let first: number | undefined;
-  for await (const _chunk of answer.body) first ??= nowMicros();
-  if (first === undefined) throw new Error(`${name} wrote nothing`);
-  const finished = await client.get(resources.pods, "default", name);
-  const at = JSON.parse(finished.metadata.annotations?.[startStagesAnnotation] ?? "{}") as Record<
-    string,
-    number | undefined
-  >;
-  const { seen = accepted, image: pulled = seen, network = seen, disk = seen, booted = seen, started = booted } = at;
-  const ready = Math.max(pulled, network, disk);
-  return {
-    totalMs: (first - sent) / 1000,
-    stages: {
-      API: (accepted - sent) / 1000,
-      schedule: (seen - accepted) / 1000,
-      image: (pulled - seen) / 1000,
-      network: (network - seen) / 1000,
-      disk: (disk - seen) / 1000,
-      boot: (booted - ready) / 1000,
-      container: (started - booted) / 1000,
-      "first output": (first - started) / 1000,
-    },
-  };
-}
-
-async function remove(installation: Installation, name: string): Promise<void> {
-  await installation.isopod(["rm", "--force", name]);
-}
-
 /** `start`: from the request to the first output, by stage, interleaved with Docker on the same image. */
-export async function benchStart(options: {
-  readonly json: string | undefined;
-  readonly rounds: number;
-}): Promise<void> {
-  await using installation = await startInstallation();
-  const { client, image } = installation;
+export async function benchStart({ json, rounds, signal }: BenchOptions): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "isopod-bench-image-"));
+  undo.defer(async () => await rm(directory, { recursive: true, force: true }));
+  await writeBusyboxLayout(directory);
+  const registry = undo.use(await startRegistry());
+  const image = await registry.push(directory, "busybox:1");
+  const installation = undo.use(await startInstallation());
+  const { client } = installation;
   await installation.isopod(["image", "pull", image]);
-  await using docker = await startDocker(image);
+  const docker = await startDocker();
   if (docker === undefined)
     console.error("no Docker engine is installed (apt-get install docker.io): only our own side is measured");
+  else await undo.use(docker).load(directory, image);
   const collected = new Map<string, number[]>();
-  const add = (what: string, value: number): void => {
-    const values = collected.get(what) ?? [];
-    values.push(value);
-    collected.set(what, values);
-  };
-  for (let round = 0; round <= options.rounds; round++) {
+  const origins = new Map<string, number>();
+  for (let round = 0; round <= rounds; round++) {
     // The first round warms both sides' caches and is not counted.
-    const isCounted = round > 0;
-    for (const size of sizes) {
+    const add = (what: string, value: number): void => {
+      if (round > 0) collected.set(what, [...(collected.get(what) ?? []), value]);
+    };
+    for (const size of startSizes) {
+      signal.throwIfAborted();
+      const command = ["echo", "up"];
       const name = `bench-${round}-${size.cpu * 100}`;
-      const { totalMs, stages } = await startOnce(client, image, size, name);
-      await remove(installation, name);
-      if (isCounted) {
-        add(`isopod start, ${size.label}`, totalMs);
-        for (const [stage, ms] of Object.entries(stages)) add(`  stage ${stage}, ${size.label}`, ms);
-      }
+      const { ms, stages, from } = await startOnce(client, { name, image, command, signal, ...size });
+      await removeInstance(client, name);
+      add(`isopod start, ${size.label}`, ms);
+      for (const [stage, stageMs] of Object.entries(stages)) add(`  stage ${stage}, ${size.label}`, stageMs);
+      if (round > 0) origins.set(from, (origins.get(from) ?? 0) + 1);
       if (docker !== undefined) {
-        const ms = await docker.startMs(image, ["echo", "up"], size);
-        if (isCounted) add(`docker start, ${size.label}`, ms);
+        const container = await docker.start({ image, command, runtime: "runc", signal, ...size });
+        await container.remove();
+        add(`docker start, ${size.label}`, container.ms);
       }
       const limits = ["--cpu", String(size.cpu), "--memory", `${size.memoryMiB}Mi`];
       const began = performance.now();
-      await installation.isopod(["run", "--rm", ...limits, image, "--", "true"]);
-      if (isCounted) add(`isopod run --rm, ${size.label}`, performance.now() - began);
+      await installation.isopod(["run", "--rm", ...limits, image, "--", "true"], signal);
+      add(`isopod run --rm, ${size.label}`, performance.now() - began);
       if (docker !== undefined) {
         const from = performance.now();
-        await docker.run(["run", "--rm", `--cpus=${size.cpu}`, `--memory=${size.memoryMiB}m`, image, "true"]);
-        if (isCounted) add(`docker run --rm, ${size.label}`, performance.now() - from);
+        await docker.run(["run", "--rm", `--cpus=${size.cpu}`, `--memory=${size.memoryMiB}m`, image, "true"], signal);
+        add(`docker run --rm, ${size.label}`, performance.now() - from);
       }
     }
   }
   const series = [...collected].map(([what, values]): Series => ({ what, unit: "ms", values }));
   const find = (what: string): Series | undefined => series.find((one) => one.what === what);
-  const comparisons = sizes.flatMap(({ label }) =>
+  const comparisons = startSizes.flatMap(({ label }) =>
     ["start", "run --rm"].flatMap((kind): Comparison[] => {
       const [ours, peer] = [find(`isopod ${kind}, ${label}`), find(`docker ${kind}, ${label}`)];
       return ours === undefined || peer === undefined ? [] : [{ ours, peer }];
     }),
   );
-  const node = (await client.list(resources.nodes)).items[0];
-  const { stdout: qemu } = await run("qemu-system-x86_64", ["--version"]);
   const facts = [
-    `cold boot, ${node?.status?.nodeInfo?.containerRuntimeVersion ?? ""}`,
-    qemu.split("\n")[0] ?? "",
-    docker !== undefined ? `Docker ${docker.version} overlay2` : "no Docker",
+    `started from: ${[...origins].map(([from, count]) => `${from} (${count})`).join(", ")}`,
+    ...(await versions(installation, docker)),
     "cpuOvercommit 4, memoryOvercommit 1, maxPods 250, image present, no warm pool",
   ].join("; ");
-  await report("start", facts, series, comparisons, options.json);
+  await report("start", facts, series, comparisons, json);
 }
