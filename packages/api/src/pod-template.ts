@@ -9,7 +9,6 @@ import {
   startStagesAnnotation,
 } from "./pod-resources.ts";
 import type { PodTemplate } from "./types/isopod.ts";
-import type { Pod } from "./types/pod.ts";
 
 /** What is true of one pod, and not of another that is made like it. */
 const ownAnnotations = new Set([
@@ -25,8 +24,8 @@ const ownAnnotations = new Set([
   "kubectl.kubernetes.io/last-applied-configuration",
 ]);
 
-/** The pod without what is its own: what another pod of the same containers, volumes and network is made of. */
-export function podTemplateOf(pod: Pod): PodTemplate {
+/** A pod without what is its own: what another one of the same containers, volumes and network is made of. */
+export function podTemplateOf(pod: PodTemplate): PodTemplate {
   const { nodeName: _nodeName, ...spec } = pod.spec;
   const { labels, annotations = {} } = pod.metadata;
   const kept = Object.entries(annotations).filter(([key]) => !ownAnnotations.has(key));

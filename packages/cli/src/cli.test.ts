@@ -26,7 +26,25 @@ async function run(args: readonly string[], env: Readonly<Record<string, string>
 test("help names every command and ends well", async () => {
   const { code, stdout } = await run(["--help"]);
   assert.equal(code, 0);
-  for (const name of ["up", "down", "run", "ps", "logs", "exec", "rm", "images", "image", "price", "bill", "version"]) {
+  for (const name of [
+    "up",
+    "down",
+    "run",
+    "ps",
+    "logs",
+    "exec",
+    "rm",
+    "pause",
+    "resume",
+    "snapshot",
+    "clone",
+    "images",
+    "image",
+    "template",
+    "price",
+    "bill",
+    "version",
+  ]) {
     assert.match(stdout, new RegExp(`^  ${name}\\b`, "m"));
   }
 });

@@ -1,12 +1,16 @@
 import { Command, Option } from "commander";
 import { logLevels } from "@isopod/base";
 import { CliError, formatError } from "./cli-error.ts";
+import { clone } from "./commands/clone.ts";
 import { down } from "./commands/down.ts";
 import { imageLoad, imagePull, imageRemove, images } from "./commands/images.ts";
 import { type ExecOptions, exec, logs } from "./commands/logs.ts";
 import { bill, price } from "./commands/money.ts";
+import { pause, resume } from "./commands/pause.ts";
 import { ps, rm } from "./commands/ps.ts";
 import { type RunCommandOptions, run } from "./commands/run.ts";
+import { snapshot, snapshotRemove, snapshots } from "./commands/snapshots.ts";
+import { templateBuild, templateRemove, templates } from "./commands/templates.ts";
 import { up } from "./commands/up.ts";
 import { version } from "./commands/version.ts";
 
@@ -99,6 +103,25 @@ async function main(argv: readonly string[]): Promise<number> {
       does(async (name: string, args: readonly string[], options: ExecOptions) => await exec(name, own(args), options)),
     );
   command("rm <names...>", "remove instances").option("-f, --force", "with one second of grace").action(does(rm));
+  command("pause <names...>", "stop instances where they are").action(does(pause));
+  command("resume <names...>", "let paused instances go on").action(does(resume));
+  const snapshotCommand = command("snapshot <name>", "keep a running instance as it is now, to clone it later")
+    .enablePositionalOptions()
+    .option("--name <snapshot>", "name of the snapshot, default the instance's and five letters")
+    // `snapshot -n shop rm old` must not remove `old` of another namespace.
+    .hook("preSubcommand", (parent, child) => {
+      for (const [option, value] of Object.entries(parent.opts())) {
+        if (parent.getOptionValueSource(option) === "cli") child.setOptionValue(option, value);
+      }
+    })
+    .action(does(snapshot));
+  const ofSnapshots = (usage: string, description: string): Command =>
+    withGlobals(snapshotCommand.command(usage).description(description).exitOverride());
+  ofSnapshots("ls", "list snapshots").option("-A, --all-namespaces", "of every namespace").action(does(snapshots));
+  ofSnapshots("rm <names...>", "delete snapshots; clones run on").action(does(snapshotRemove));
+  command("clone [names...]", "a new instance that goes on from where another is: clone POD [NEW]")
+    .option("--snapshot <name>", "from this snapshot: clone --snapshot S [NEW]")
+    .action(does(clone));
   const node = (made: Command): Command => made.option("--node <name>", "on this node, default the only one");
   node(command("images", "list images")).action(does(images));
   const image = program.command("image").description("load, pull or remove images").exitOverride();
@@ -109,6 +132,18 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--name <reference>", "name for an image that brings none")
     .action(does(imageLoad));
   imageCommand("rm <reference>", "remove a name, and the image with its last one").action(does(imageRemove));
+  const template = program
+    .command("template")
+    .description("list, build or remove the booted machines that instances are forked from")
+    .exitOverride();
+  const templateCommand = (usage: string, description: string): Command =>
+    node(withGlobals(template.command(usage).description(description).exitOverride()));
+  templateCommand("ls", "list templates").action(does(templates));
+  templateCommand(
+    "build [sizes...]",
+    "build those of these sizes, as in 0.25x512Mi; default all the node can hold",
+  ).action(does(templateBuild));
+  templateCommand("rm <ids...>", "remove templates; instances run on").action(does(templateRemove));
   command("price", "what a size costs")
     .option("--cpu <vcpus>", "default 0.25")
     .option("--memory <size>", "default 512Mi")

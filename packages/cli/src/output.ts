@@ -26,18 +26,6 @@ export function note(text: string): void {
   process.stderr.write(`${process.stderr.isTTY ? styleText("dim", text) : text}\n`);
 }
 
-/** `1.5 GiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
 /** Millionths of a currency unit, as decimal text: `1234` → `0.001234`. */
 export function formatAmount(micros: bigint): string {
   return `${micros / 1_000_000n}.${String(micros % 1_000_000n).padStart(6, "0")}`;

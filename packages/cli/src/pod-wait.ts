@@ -1,6 +1,7 @@
-import { type ContainerStatus, type Pod, resources } from "@isopod/api";
+import { type ContainerStatus, type Pod, resources, summarizePod } from "@isopod/api";
 import type { KubeClient } from "@isopod/client";
 import { CliError } from "./cli-error.ts";
+import { waitForObject } from "./object-wait.ts";
 
 /** Waiting reasons that a user who waits in front of the terminal must hear of, instead of waiting with them. */
 const hopeless: Readonly<Record<string, string>> = {
@@ -46,6 +47,14 @@ export function obstacle(pod: Pod): CliError | undefined {
   return undefined;
 }
 
+/** The container runs, or has run at least once. */
+export function hasStarted(pod: Pod): boolean {
+  const status = mainStatus(pod);
+  return (
+    status?.state?.running !== undefined || status?.state?.terminated !== undefined || (status?.restartCount ?? 0) > 0
+  );
+}
+
 /**
  * Watches one pod until `isDone` says so, beginning with the given state.
  * Throws {@link CliError} when the pod is deleted meanwhile.
@@ -56,25 +65,31 @@ export async function waitForPod(
   isDone: (pod: Pod) => boolean,
   signal: AbortSignal,
 ): Promise<Pod> {
-  let current = pod;
-  if (isDone(current)) return current;
-  const { namespace = "default", name } = pod.metadata;
-  while (!signal.aborted) {
-    for await (const event of client.watch(resources.pods, {
-      namespace,
-      fieldSelector: `metadata.name=${name}`,
-      resourceVersion: current.metadata.resourceVersion ?? "0",
-      signal,
-    })) {
-      if (event.type === "BOOKMARK") continue;
-      if (event.type === "DELETED" || event.object.metadata.uid !== pod.metadata.uid) {
-        throw new CliError(`the instance ${name} was deleted`, { code: "Refused", object: name });
-      }
-      current = event.object;
-      if (isDone(current)) return current;
-    }
-    current = await client.get(resources.pods, namespace, name, { signal });
-    if (isDone(current)) return current;
+  return await waitForObject(client, resources.pods, pod, "instance", isDone, signal);
+}
+
+/**
+ * Refuses what can only be done with an instance that runs. `action` is for the user: `be paused`.
+ * Throws {@link CliError} `Refused` for one that is leaving, over or not there yet.
+ */
+export function requireRunning(pod: Pod, action: string): void {
+  const { name, deletionTimestamp } = pod.metadata;
+  const { status } = summarizePod(pod);
+  const refuse = (why: string, remedy: string): never => {
+    throw new CliError(`the instance ${name} ${why}`, { code: "Refused", object: name, remedy });
+  };
+  if (deletionTimestamp !== undefined) {
+    refuse(`is being removed and cannot ${action}`, "Use another one: `isopod ps` lists them.");
   }
-  throw signal.reason;
+  if (isOver(pod))
+    refuse(
+      `is over (${status}) and cannot ${action}`,
+      `Start it again as a new one; \`isopod rm ${name}\` frees the name.`,
+    );
+  if (pod.status?.phase !== "Running") {
+    refuse(
+      `does not run yet (${status}) and cannot ${action}`,
+      `Wait for it; \`kubectl describe pod ${name}\` tells what it waits for.`,
+    );
+  }
 }

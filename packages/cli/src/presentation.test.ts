@@ -5,7 +5,7 @@ import { IsopodError } from "@isopod/base";
 import { formatError } from "./cli-error.ts";
 import { parseDurationSeconds } from "./commands/logs.ts";
 import { formatBill, formatPrice } from "./commands/money.ts";
-import { formatAmount, formatBytes, formatTable } from "./output.ts";
+import { formatAmount, formatTable } from "./output.ts";
 import { obstacle } from "./pod-wait.ts";
 import { startStages } from "./start-timing.ts";
 
@@ -30,8 +30,6 @@ test("a table's columns line up and no line has trailing space", () => {
 test("amounts keep every millionth", () => {
   assert.equal(formatAmount(0n), "0.000000");
   assert.equal(formatAmount(1_000_001n), "1.000001");
-  assert.equal(formatBytes(1536), "1.5 KiB");
-  assert.equal(formatBytes(10), "10 B");
 });
 
 test("a price tells what the size costs running and paused", () => {

@@ -193,7 +193,8 @@ test("a period that begins in a pause counts on from where the instance began", 
     ["Paused", "601", "601"],
     ["Running", "2399", "4798"],
   ]);
-  assert.deepEqual(await lines({ since: "2026-01-31T11:30:00Z" }), [["Running", "1800", "3600"]]);
+  // Only the open segment touches this period; counted from its own start, one second more would begin in it.
+  assert.deepEqual(await lines({ since: "2026-01-31T11:30:00.500Z" }), [["Running", "1799", "3598"]]);
 });
 
 test("a period under price lists of two currencies is refused, each part of it is not", async () => {

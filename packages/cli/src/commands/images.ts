@@ -3,15 +3,14 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { resources } from "@isopod/api";
+import { humanBytes } from "@isopod/api";
 import { systemErrorCode } from "@isopod/base";
-import { type KubeClient, pathOf, readLines } from "@isopod/client";
 import { CliError } from "../cli-error.ts";
 import { type GlobalOptions, openContext } from "../context.ts";
-import { formatBytes, formatTable, note, print, printJson } from "../output.ts";
+import { followLines, type NodeOptions, nodeOf, nodePath } from "../node-proxy.ts";
+import { formatTable, print, printJson } from "../output.ts";
 
-export interface ImageOptions extends GlobalOptions {
-  readonly node?: string;
+export interface ImageOptions extends GlobalOptions, NodeOptions {
   readonly name?: string;
 }
 
@@ -22,36 +21,20 @@ interface ImageSummary {
   readonly created: string;
 }
 
-/** One line of a pull's or load's answer. */
-type Line =
-  | { readonly progress: { readonly stage: string; readonly doneBytes: number; readonly totalBytes: number } }
-  | { readonly images: readonly ImageSummary[] }
-  | { readonly error: { readonly message: string; readonly stage?: string; readonly remedy?: string } };
-
-/** The node whose images are meant: the one named, or the only one. */
-async function nodeOf(client: KubeClient, name: string | undefined): Promise<string> {
-  if (name !== undefined) return name;
-  const { items } = await client.list(resources.nodes);
-  const [only, ...others] = items.map((node) => node.metadata.name);
-  if (only !== undefined && others.length === 0) return only;
-  throw new CliError(only === undefined ? "no node has registered" : "there are several nodes", {
-    code: "Usage",
-    object: "--node",
-    remedy:
-      only === undefined
-        ? "Wait for `isopod up` to be ready."
-        : `Name one with --node: ${[only, ...others].join(", ")}.`,
-  });
+interface Progress {
+  readonly stage: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 function imagesPath(node: string, action = ""): string {
-  return `${pathOf(resources.nodes, undefined, node, "proxy")}/images${action}`;
+  return nodePath(node, `/images${action}`);
 }
 
 export async function images(options: ImageOptions): Promise<number> {
   using context = await openContext(options);
   const { client, isJson } = context;
-  const node = await nodeOf(client, options.node);
+  const node = await nodeOf(client, options);
   const answer = (await client.transport.json("GET", imagesPath(node))) as { readonly images: readonly ImageSummary[] };
   if (isJson) printJson(answer.images);
   else {
@@ -59,7 +42,7 @@ export async function images(options: ImageOptions): Promise<number> {
       (image.references.length === 0 ? ["<none>"] : image.references).map((reference) => [
         reference,
         image.digest.slice(7, 19),
-        formatBytes(image.sizeBytes),
+        humanBytes(image.sizeBytes),
         image.created.slice(0, 19).replace("T", " "),
       ]),
     );
@@ -71,7 +54,7 @@ export async function images(options: ImageOptions): Promise<number> {
 export async function imagePull(reference: string, options: ImageOptions): Promise<number> {
   using context = await openContext(options);
   const { client, isJson } = context;
-  const node = await nodeOf(client, options.node);
+  const node = await nodeOf(client, options);
   const answer = await client.send("POST", imagesPath(node, "/pull"), { query: { reference }, timeoutMs: 0 });
   return await showLines(answer.body, reference, isJson);
 }
@@ -96,7 +79,7 @@ export async function imageLoad(path: string, options: ImageOptions): Promise<nu
   }
   using context = await openContext(options);
   const { client, isJson } = context;
-  const node = await nodeOf(client, options.node);
+  const node = await nodeOf(client, options);
   const answer = await client.send("POST", imagesPath(node, "/load"), {
     query: { reference: options.name },
     body: isDirectory ? packed(path) : createReadStream(path),
@@ -120,38 +103,24 @@ function packed(directory: string): Readable {
 export async function imageRemove(reference: string, options: ImageOptions): Promise<number> {
   using context = await openContext(options);
   const { client, isJson } = context;
-  const node = await nodeOf(client, options.node);
+  const node = await nodeOf(client, options);
   const removed = await client.transport.json("DELETE", imagesPath(node), { query: { reference } });
   if (isJson) printJson(removed);
   else print(reference);
   return 0;
 }
 
+/** Shows how a pull or load goes on, and prints the images that it ends with. */
 async function showLines(body: AsyncIterable<Uint8Array>, object: string, isJson: boolean): Promise<number> {
-  let shown = "";
-  for await (const text of readLines(body)) {
-    const line = JSON.parse(text) as Line;
-    if ("error" in line) {
-      const { message, stage, remedy } = line.error;
-      throw new CliError(message, {
-        code: "Refused",
-        object,
-        ...(stage === undefined ? {} : { stage }),
-        ...(remedy === undefined ? {} : { remedy }),
-      });
-    }
-    if ("progress" in line) {
-      const { stage, doneBytes, totalBytes } = line.progress;
-      const amount = totalBytes === 0 ? "" : ` ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
-      // On a terminal one line that moves, elsewhere one line per stage.
-      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${stage}${amount}`);
-      else if (stage !== shown) note(`${stage}${amount}`);
-      shown = stage;
-    } else {
-      if (process.stderr.isTTY && shown !== "") process.stderr.write("\r\u001b[K");
-      if (isJson) printJson(line.images);
-      else for (const image of line.images) print(`${image.references.join(" ")} ${image.digest}`);
-    }
-  }
+  const { images } = await followLines<Progress, { readonly images: readonly ImageSummary[] }>(
+    body,
+    object,
+    ({ stage, doneBytes, totalBytes }) => [
+      stage,
+      totalBytes === 0 ? "" : ` ${humanBytes(doneBytes)} of ${humanBytes(totalBytes)}`,
+    ],
+  );
+  if (isJson) printJson(images);
+  else for (const image of images) print(`${image.references.join(" ")} ${image.digest}`);
   return 0;
 }

@@ -1,6 +1,7 @@
-import { isNotFound, podSize, resources, sinceText, summarizePod } from "@isopod/api";
+import { podSize, resources, sinceText, summarizePod } from "@isopod/api";
 import { systemClock } from "@isopod/base";
 import { type GlobalOptions, openContext } from "../context.ts";
+import { deleteAndWait } from "../object-wait.ts";
 import { formatTable, print, printJson } from "../output.ts";
 
 export interface PsOptions extends GlobalOptions {
@@ -56,28 +57,8 @@ export async function rm(names: readonly string[], options: RmOptions): Promise<
   await Promise.all(
     names.map(async (name) => {
       const pod = await client.get(resources.pods, namespace, name);
-      await client.delete(resources.pods, namespace, name, {
-        body: {
-          preconditions: { uid: pod.metadata.uid ?? "" },
-          // One second is the shortest that still goes through the node: 0 would only forget the record.
-          ...(options.force === true ? { gracePeriodSeconds: 1 } : {}),
-        },
-      });
-      try {
-        for (;;) {
-          const current = await client.get(resources.pods, namespace, name);
-          if (current.metadata.uid !== pod.metadata.uid) break;
-          for await (const event of client.watch(resources.pods, {
-            namespace,
-            fieldSelector: `metadata.name=${name}`,
-            resourceVersion: current.metadata.resourceVersion ?? "0",
-          })) {
-            if (event.type === "DELETED") break;
-          }
-        }
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+      // One second is the shortest that still goes through the node: 0 would only forget the record.
+      await deleteAndWait(client, resources.pods, pod, options.force === true ? { gracePeriodSeconds: 1 } : {});
       removed.push(name);
       if (!isJson) print(name);
     }),

@@ -4,8 +4,9 @@ import { pathOf, openWebSocket } from "@isopod/client";
 import { CliError } from "../cli-error.ts";
 import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
 import { formatTable, note, print, printJson } from "../output.ts";
+import { catchInterruption, interruptedStatus } from "../interruption.ts";
 import { podManifest, type RunOptions } from "../pod-manifest.ts";
-import { isOver, mainStatus, obstacle, waitForPod } from "../pod-wait.ts";
+import { hasStarted, isOver, mainStatus, obstacle, waitForPod } from "../pod-wait.ts";
 import { startStages } from "../start-timing.ts";
 import { channelProtocol, joinTerminal } from "../terminal.ts";
 
@@ -33,10 +34,7 @@ export async function run(image: string, args: readonly string[], options: RunCo
     else print(created.metadata.name);
     return 0;
   }
-  const stop = new AbortController();
-  const interrupted = (): void => stop.abort(new Error("interrupted"));
-  process.once("SIGINT", interrupted);
-  process.once("SIGTERM", interrupted);
+  using stop = catchInterruption();
   let isKept = options.rm !== true;
   try {
     const isReady = (pod: Pod): boolean => isOver(pod) || obstacle(pod) !== undefined || hasStarted(pod);
@@ -79,10 +77,8 @@ export async function run(image: string, args: readonly string[], options: RunCo
     if (!stop.signal.aborted) throw error;
     note("\nisopod: interrupted");
     isKept = false;
-    return 130;
+    return interruptedStatus;
   } finally {
-    process.off("SIGINT", interrupted);
-    process.off("SIGTERM", interrupted);
     if (!isKept) await remove(context, created);
   }
 }
@@ -122,14 +118,6 @@ async function tellTroubles({ client, namespace }: CommandContext, pod: Pod, sig
       return;
     }
   }
-}
-
-/** The container runs, or has run at least once. */
-function hasStarted(pod: Pod): boolean {
-  const status = mainStatus(pod);
-  return (
-    status?.state?.running !== undefined || status?.state?.terminated !== undefined || (status?.restartCount ?? 0) > 0
-  );
 }
 
 /** The output of this attempt and, with a restart policy, of those that follow. */
