@@ -38,16 +38,36 @@ export async function connectGuest(options: ConnectOptions): Promise<GuestClient
     });
     return new GuestClient(session, socket, options.logger ?? silentLogger);
   } catch (cause) {
-    options.signal?.throwIfAborted();
-    if (!isAbort(cause)) throw cause;
-    throw new GuestError(`no agent answered on ${options.socketPath} within ${timeoutMs} ms`, {
-      code: "Unreachable",
-      stage: "boot",
-      object: options.socketPath,
-      remedy: "Look at the VM's console for what the kernel said last, and whether another process is connected.",
-      cause,
-    });
+    throw greetingFailure(options, timeoutMs, cause);
   }
+}
+
+/**
+ * Waits until the agent answers a greeting and hangs up again, with no session begun: for a VM that is to be saved in
+ * that state. Throws as {@link connectGuest}.
+ */
+export async function greetGuest(options: Omit<ConnectOptions, "logger">): Promise<void> {
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  try {
+    (await greetUntilHeard(options.socketPath, signal)).destroy();
+  } catch (cause) {
+    throw greetingFailure(options, timeoutMs, cause);
+  }
+}
+
+/** What a greeting that failed is told as; the reason of the caller's own signal is thrown. */
+function greetingFailure(options: ConnectOptions, timeoutMs: number, cause: unknown): unknown {
+  options.signal?.throwIfAborted();
+  if (!isAbort(cause)) return cause;
+  return new GuestError(`no agent answered on ${options.socketPath} within ${timeoutMs} ms`, {
+    code: "Unreachable",
+    stage: "boot",
+    object: options.socketPath,
+    remedy: "Look at the VM's console for what the kernel said last, and whether another process is connected.",
+    cause,
+  });
 }
 
 async function greetUntilHeard(socketPath: string, signal: AbortSignal): Promise<Socket> {

@@ -1,6 +1,6 @@
 export { AttachStream, type StreamChunk } from "./attach-stream.ts";
 export { type GuestArtifacts, guestArtifacts } from "./artifacts.ts";
-export { type ConnectOptions, connectGuest } from "./connect.ts";
+export { type ConnectOptions, connectGuest, greetGuest } from "./connect.ts";
 export * from "./contract.ts";
 export { encodeFrame, type Frame, FrameDecoder } from "./frame.ts";
 export { type CallOptions, GuestClient } from "./guest-client.ts";

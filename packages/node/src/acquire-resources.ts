@@ -179,5 +179,5 @@ async function makeScratch(context: PodContext, signal: AbortSignal): Promise<Ma
   const sizeBytes = scratchBytes(context.pod);
   const disk = await context.options.scratch.create(path, sizeBytes, context.record.value.userId, signal);
   context.stage("disk");
-  return { type: "qcow2", serial: scratchSerial, path: disk.path, backingPath: disk.backingPath };
+  return { type: "qcow2", serial: scratchSerial, path: disk.path, backingPath: disk.backingPath, sizeBytes };
 }

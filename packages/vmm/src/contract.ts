@@ -18,7 +18,14 @@ export type MachineDisk =
       readonly parts: readonly { readonly path: string; readonly sizeBytes: number }[];
     }
   /** Writable qcow2 with a raw backing file, or none. */
-  | { readonly type: "qcow2"; readonly serial: string; readonly path: string; readonly backingPath?: string };
+  | {
+      readonly type: "qcow2";
+      readonly serial: string;
+      readonly path: string;
+      readonly backingPath?: string;
+      /** What the guest sees. The file may not grow much beyond it. */
+      readonly sizeBytes: number;
+    };
 
 export interface MachineSpec {
   /** `[a-z0-9-]{1,63}`, unique on the host. */
@@ -78,6 +85,48 @@ export interface Machine {
   detach(): void;
 }
 
+/** What a template is made for: machines of equal shape are forked from one template. */
+export interface TemplateShape {
+  readonly vcpus: number;
+  /** Guest RAM. */
+  readonly memoryMiB: number;
+  /** Size of the scratch disk, whose file system the guest has mounted when it is forked. */
+  readonly scratchBytes: number;
+}
+
+/** A machine that is booted, or was saved, up to the point where it can be forked: read-only, shared by its forks. */
+export interface Template {
+  readonly id: string;
+  readonly shape: TemplateShape;
+  /** On the host's disk. */
+  readonly sizeBytes: number;
+  /** Microseconds since the epoch. */
+  readonly builtMicros: number;
+  /** Its memory is in the host's memory, so that a fork begins at once. */
+  readonly isLoaded: boolean;
+}
+
+/**
+ * Booted templates, kept on disk under a digest of all they depend on: kernel, agent, monitor, CPU, shape, slots.
+ * One whose files do not agree with their digests is never used. Throws `VmmError` (stage `template`).
+ */
+export interface Templates {
+  list(): Promise<readonly Template[]>;
+  /** The template of that shape, loaded; undefined when there is none, or only a damaged one, which is removed. */
+  find(shape: TemplateShape): Promise<Template | undefined>;
+  /**
+   * {@link find}, or else boots one (about two seconds). `makeScratch` makes an empty scratch disk of the shape's size at
+   * `path` for that user, over the raw file `backingPath`, which stays.
+   */
+  build(
+    shape: TemplateShape,
+    makeScratch: (path: string, userId: number) => Promise<{ readonly backingPath: string }>,
+    signal?: AbortSignal,
+  ): Promise<Template>;
+  /** Machines forked from it run on. Throws `NotFound`. */
+  remove(id: string): Promise<void>;
+}
+
 /** Throws `VmmError` (stage `boot`, codes in errors.ts) and the reason of an aborted signal. */
 export interface Vmm {
   /** What machines run on; probed once per kernel and CPU, the result cached on disk. */
@@ -90,8 +139,17 @@ export interface Vmm {
    */
   boot(spec: MachineSpec, signal?: AbortSignal): Promise<Machine>;
   /**
+   * As {@link boot}, but the machine goes on from where its template is, in milliseconds. It has the template's shape, a
+   * network, an image and a scratch disk, which begins with what the template has on its own. The guest is to be given
+   * its identity and fresh entropy before anything runs in it. Disks after the second are plugged in as it starts.
+   */
+  fork(spec: MachineSpec, template: Template, signal?: AbortSignal): Promise<Machine>;
+  readonly templates: Templates;
+  /**
    * The machine of that directory if its monitor still runs (pid, start time and QMP agree); otherwise whatever it
    * left is cleared away. A guest that ended while nobody was there is found, and its `exited` tells of it.
    */
   find(directory: string): Promise<Machine | undefined>;
+  /** Gives back what is loaded of templates. Machines run on. */
+  close(): Promise<void>;
 }

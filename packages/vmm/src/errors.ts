@@ -21,6 +21,10 @@ export const vmmErrorCodes = [
   "BootTimeout",
   /** The host's disk or memory file system is full. */
   "NoSpace",
+  /** There is no template of that id. */
+  "NotFound",
+  /** A template could not be made, or its files are not what they were. */
+  "TemplateFailed",
   /** A running monitor refused a command, answered nonsense, or is held by another client. */
   "MonitorFailed",
 ] as const;

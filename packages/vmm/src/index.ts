@@ -1,4 +1,14 @@
-export type { Accelerator, Machine, MachineDisk, MachineExit, MachineSpec, Vmm } from "./contract.ts";
+export type {
+  Accelerator,
+  Machine,
+  MachineDisk,
+  MachineExit,
+  MachineSpec,
+  Template,
+  Templates,
+  TemplateShape,
+  Vmm,
+} from "./contract.ts";
 export { VmmError, type VmmErrorCode, vmmErrorCodes } from "./errors.ts";
 export { monitorThreads } from "./machine-spec.ts";
 export type { AcceleratorChoice } from "./qemu/accelerator.ts";

@@ -1,4 +1,5 @@
-import type { MachineDisk, MachineSpec } from "./contract.ts";
+import type { PluggedDisk } from "./qemu/block-nodes.ts";
+import type { SlottedMachine } from "./qemu/command-line.ts";
 import { VmmError } from "./errors.ts";
 
 /** The kernel's limit for the path of a Unix socket, less the terminating zero. */
@@ -13,7 +14,7 @@ const vcpusMax = 32;
 export const monitorThreads = 32;
 
 /** Throws `VmmError` `InvalidSpec` with the first thing that cannot work. */
-export function checkMachineSpec(spec: MachineSpec, socketNames: readonly string[]): void {
+export function checkMachineSpec(spec: SlottedMachine, socketNames: readonly string[]): void {
   const problem = findProblem(spec, socketNames);
   if (problem === undefined) return;
   throw new VmmError(`machine ${spec.id}: ${problem}`, {
@@ -24,7 +25,7 @@ export function checkMachineSpec(spec: MachineSpec, socketNames: readonly string
   });
 }
 
-function findProblem(spec: MachineSpec, socketNames: readonly string[]): string | undefined {
+function findProblem(spec: SlottedMachine, socketNames: readonly string[]): string | undefined {
   if (!/^[a-z0-9-]{1,63}$/.test(spec.id)) return "its id must be 1 to 63 of a-z, 0-9 and -";
   if (!spec.directory.startsWith("/")) return "its directory must be an absolute path";
   for (const name of socketNames) {
@@ -41,13 +42,18 @@ function findProblem(spec: MachineSpec, socketNames: readonly string[]): string 
   if (!isWithin(spec.limits.pids, pidsMin, 4_194_304))
     return `limits.pids must be at least ${pidsMin} (vcpus + ${monitorThreads})`;
   if (!isWithin(spec.userId, 1, 0xfffffffe)) return "userId must not be root";
-  if (spec.network !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(spec.network.macAddress)) {
+  const { network } = spec;
+  if (
+    network !== undefined &&
+    network !== "placeholder" &&
+    !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(network.macAddress)
+  ) {
     return "network.macAddress is not a MAC address";
   }
   return findDiskProblem(spec.disks);
 }
 
-function findDiskProblem(disks: readonly MachineDisk[]): string | undefined {
+function findDiskProblem(disks: readonly PluggedDisk[]): string | undefined {
   const serials = new Set<string>();
   let files = 0;
   for (const disk of disks) {
@@ -56,6 +62,7 @@ function findDiskProblem(disks: readonly MachineDisk[]): string | undefined {
     }
     if (serials.has(disk.serial)) return `disk serial ${disk.serial} is used twice`;
     serials.add(disk.serial);
+    if (disk.type === "placeholder") continue;
     if (disk.type === "qcow2") {
       files += 2;
       continue;

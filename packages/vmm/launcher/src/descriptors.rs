@@ -34,12 +34,19 @@ pub fn bound_stderr(size_bytes: u64) -> Result<(), Failure> {
 pub fn open(wanted: &[Descriptor]) -> Result<Vec<(i32, OwnedFd)>, Failure> {
     // Sockets are for the owner (root) alone.
     let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let opened = wanted.iter().map(|one| Ok((one.number, open_one(&one.source)?))).collect();
+    let outside = wanted.iter().filter(|one| !matches!(one.source, Source::PlaceholderTap));
+    let opened = outside.map(|one| Ok((one.number, open_outside(&one.source)?))).collect();
     rustix::process::umask(before);
     opened
 }
 
-fn open_one(source: &Source) -> Result<OwnedFd, Failure> {
+/// What can only be opened in the monitor's own network namespace.
+pub fn open_inside(wanted: &[Descriptor]) -> Result<Vec<(i32, OwnedFd)>, Failure> {
+    let inside = wanted.iter().filter(|one| matches!(one.source, Source::PlaceholderTap));
+    inside.map(|one| Ok((one.number, network::make_tap("placeholder")?))).collect()
+}
+
+fn open_outside(source: &Source) -> Result<OwnedFd, Failure> {
     match source {
         Source::File { path, is_writable } => {
             let file = OpenOptions::new().read(true).write(*is_writable).open(path);
@@ -48,6 +55,7 @@ fn open_one(source: &Source) -> Result<OwnedFd, Failure> {
         Source::Bytes(content) => sealed_bytes(content),
         Source::Listen(path) => Ok(UnixListener::bind(path).step("listen", &path.to_string_lossy())?.into()),
         Source::Tap { namespace, name } => network::open_tap(namespace, name),
+        Source::PlaceholderTap => Err(Failure::new("open-tap", "a placeholder is opened inside the namespace")),
     }
 }
 

@@ -36,6 +36,9 @@ pub fn enter(plan: &Plan) -> Result<(), Failure> {
     for (source, target) in &plan.binds {
         show_file(source, &root.join(target))?;
     }
+    if let Some(name) = &plan.descriptors_at {
+        show_descriptors(&root.join(name))?;
+    }
     make_devices(root, plan)?;
 
     chdir(root).step("pivot-root", &root.to_string_lossy())?;
@@ -57,6 +60,15 @@ fn show_directory(root: &Path, name: &str) -> Result<(), Failure> {
     }
     fs::create_dir(&target).step("mount-system", name)?;
     bind_read_only(&source, &target, MountFlags::empty())
+}
+
+/// The monitor opens the memory of its template by a path, and there is no /proc in the jail: this much of it is.
+/// Opening a descriptor again takes the permissions that opening its file would, so none gains any.
+fn show_descriptors(target: &Path) -> Result<(), Failure> {
+    fs::create_dir(target).step("mount-descriptors", &target.to_string_lossy())?;
+    // By number: /proc/self would be whoever looks.
+    let own = format!("/proc/{}/fd", std::process::id());
+    bind_read_only(Path::new(&own), target, MountFlags::NOEXEC)
 }
 
 fn show_file(source: &Path, target: &Path) -> Result<(), Failure> {

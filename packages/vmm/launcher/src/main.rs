@@ -1,6 +1,8 @@
-//! Builds the jail of one virtual machine monitor and becomes it.
+//! Builds the jail of one virtual machine monitor and becomes it; also does what else about machines takes system calls
+//! that the service's own language lacks: `pack SOURCE TARGET` and `load PACKED BYTES` (see `template.rs`),
+//! `send MESSAGE PATH` (see `send.rs`).
 //!
-//! The caller writes a plan (see `plan.rs`) to descriptor 3, a stream socket, and reads one line back:
+//! For a jail, the caller writes a plan (see `plan.rs`) to descriptor 3, a stream socket, and reads one line back:
 //! `ready` when the jail stands, or `error <step> <errno> <message>`. After `ready` the launcher waits for the line
 //! `go`, so that the caller can record the process before there is a machine to lose; end of file instead of `go`
 //! ends the launcher. The socket closing without another line means the monitor runs.
@@ -12,6 +14,8 @@ mod jail;
 mod network;
 mod plan;
 mod privileges;
+mod send;
+mod template;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -21,6 +25,24 @@ use failure::{Failure, Step};
 use plan::Plan;
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        [] => return become_monitor(),
+        ["pack", source, target] => template::pack(source.as_ref(), target.as_ref()),
+        ["load", packed, size] => match size.parse() {
+            Ok(size_bytes) => template::load(packed.as_ref(), size_bytes),
+            Err(_) => Err(Failure::new("load", format!("{size:?} is not a size"))),
+        },
+        ["send", message, path] => send::new_file(message, path.as_ref()),
+        _ => Err(Failure::new("arguments", "none, or one of: pack SOURCE TARGET, load PACKED BYTES, send MESSAGE PATH")),
+    };
+    let Err(failure) = done else { return ExitCode::SUCCESS };
+    eprintln!("{}: {}", failure.step, failure.message);
+    ExitCode::FAILURE
+}
+
+fn become_monitor() -> ExitCode {
     let mut control = Control::on_descriptor_3();
     // Success never comes back: the process is the monitor by then.
     let Err(failure) = launch(&mut control);
@@ -33,11 +55,12 @@ fn launch(control: &mut Control) -> Result<std::convert::Infallible, Failure> {
     descriptors::close_inherited().step("close-inherited", "descriptors")?;
     // A session of its own: a terminal's signals to the caller's group do not reach the machine.
     rustix::process::setsid().step("session", "setsid")?;
-    privileges::limit(plan.out_of_memory_score)?;
+    privileges::limit(plan.out_of_memory_score, plan.file_bytes)?;
     descriptors::bound_stderr(plan.stderr_bytes)?;
     privileges::join_cgroups(&plan.cgroups)?;
-    let opened = descriptors::open(&plan.descriptors)?;
+    let mut opened = descriptors::open(&plan.descriptors)?;
     network::enter_empty_namespaces()?;
+    opened.extend(descriptors::open_inside(&plan.descriptors)?);
     jail::enter(&plan)?;
     descriptors::install(opened)?;
     privileges::drop_to(plan.user_id)?;

@@ -26,7 +26,12 @@ fn attach(name: &str) -> Result<OwnedFd, Failure> {
     let probe = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)
         .step("open-tap", name)?;
     ioctl(&probe, libc::SIOCGIFINDEX as libc::c_ulong, &mut request).step("find-tap", name)?;
+    make_tap(name)
+}
 
+/// Opens a tap of the network namespace this process is in, which is made if it is not there.
+pub fn make_tap(name: &str) -> Result<OwnedFd, Failure> {
+    let mut request = interface_request(name)?;
     let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun").step("open-tap", "/dev/net/tun")?;
     // Packet headers with offload information (VNET_HDR) are part of the device's saved state, so they are always on.
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;

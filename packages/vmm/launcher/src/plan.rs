@@ -23,6 +23,10 @@ pub struct Plan {
     pub mount_point: PathBuf,
     /// `bind <source> <target>`: files shown read-only in the jail's root, beside the system's libraries.
     pub binds: Vec<(PathBuf, String)>,
+    /// `descriptors-at <name>`: a directory of the jail's root with the monitor's own descriptors in it, by number.
+    pub descriptors_at: Option<String>,
+    /// `file-bytes <number>`: no file the monitor writes may grow beyond it.
+    pub file_bytes: Option<u64>,
     /// `kvm`: shows /dev/kvm.
     pub has_kvm: bool,
     /// `cgroup <directory>`: joined, in order.
@@ -49,6 +53,8 @@ pub enum Source {
     Listen(PathBuf),
     /// `tap <number> <namespace> <name>`: must exist in that network namespace.
     Tap { namespace: PathBuf, name: String },
+    /// `tap-placeholder <number>`: leads nowhere, and goes with the monitor.
+    PlaceholderTap,
 }
 
 impl Plan {
@@ -63,6 +69,8 @@ impl Plan {
                 "user" => plan.user_id = fields.number()?,
                 "mount-point" => plan.mount_point = fields.path()?,
                 "bind" => plan.binds.push((fields.path()?, fields.text()?)),
+                "descriptors-at" => plan.descriptors_at = Some(fields.text()?),
+                "file-bytes" => plan.file_bytes = Some(fields.number()?),
                 "kvm" => plan.has_kvm = true,
                 "cgroup" => plan.cgroups.push(fields.path()?),
                 "stderr-bytes" => plan.stderr_bytes = fields.number()?,
@@ -72,6 +80,7 @@ impl Plan {
                 "bytes" => fields.descriptor(&mut plan, |f| Ok(Source::Bytes(f.next()?.to_vec())))?,
                 "listen" => fields.descriptor(&mut plan, |f| Ok(Source::Listen(f.path()?)))?,
                 "tap" => fields.descriptor(&mut plan, |f| Ok(Source::Tap { namespace: f.path()?, name: f.text()? }))?,
+                "tap-placeholder" => fields.descriptor(&mut plan, |_| Ok(Source::PlaceholderTap))?,
                 "end" => break,
                 unknown => return Err(invalid(format!("unknown directive {unknown}"))),
             }
@@ -96,7 +105,8 @@ impl Plan {
                 return Err(invalid(format!("descriptor {} is given twice", one.number)));
             }
         }
-        if let Some((_, target)) = self.binds.iter().find(|(_, t)| t.is_empty() || t.contains('/') || t.starts_with('.')) {
+        let targets = self.binds.iter().map(|(_, target)| target).chain(&self.descriptors_at);
+        if let Some(target) = targets.into_iter().find(|t| t.is_empty() || t.contains('/') || t.starts_with('.')) {
             return Err(invalid(format!("bind target {target:?} is not a plain file name")));
         }
         Ok(())

@@ -14,9 +14,11 @@ use crate::failure::{Failure, Step};
 /// Enough for the disks of the largest machine and QEMU's own; bounds what a broken-out monitor can hold open.
 const OPEN_FILES_MAX: u64 = 1024;
 
-pub fn limit(out_of_memory_score: i32) -> Result<(), Failure> {
+/// `file_bytes` bounds the size of each file the monitor writes: a qcow2 in the hands of one that was broken out of.
+pub fn limit(out_of_memory_score: i32, file_bytes: Option<u64>) -> Result<(), Failure> {
     // No core dumps: they would hold a tenant's memory.
-    for (resource, value) in [(Resource::Core, 0), (Resource::Nofile, OPEN_FILES_MAX)] {
+    let always = [(Resource::Core, 0), (Resource::Nofile, OPEN_FILES_MAX)];
+    for (resource, value) in always.into_iter().chain(file_bytes.map(|bytes| (Resource::Fsize, bytes))) {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).step("limit", "rlimit")?;
     }
     fs::write("/proc/self/oom_score_adj", out_of_memory_score.to_string()).step("limit", "oom_score_adj")

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { temporaryDirectory, writeFileAtomically } from "@isopod/base";
 import type { Accelerator, MachineSpec } from "../contract.ts";
 import { VmmError } from "../errors.ts";
-import { type BootSettings, bootMachine } from "./boot-machine.ts";
+import { type BootSettings, startMachine } from "./start-machine.ts";
 import { isRecord } from "./qmp-codec.ts";
 
 export type AcceleratorChoice = "auto" | "kvm" | "tcg";
@@ -76,9 +76,9 @@ async function probe(options: ProbeOptions): Promise<string | undefined> {
     accelerator: "kvm",
     initramfsPath: undefined,
   } as const;
-  let machine: Awaited<ReturnType<typeof bootMachine>>;
+  let machine: Awaited<ReturnType<typeof startMachine>>;
   try {
-    machine = await bootMachine(spec, settings, () => {});
+    machine = await startMachine(spec, settings, { type: "kernel" }, () => {});
   } catch (error) {
     if (!(error instanceof VmmError) || error.code !== "LaunchFailed") throw error;
     return `QEMU does not start with it: ${error.message}`;
@@ -97,8 +97,12 @@ async function probe(options: ProbeOptions): Promise<string | undefined> {
 async function probeKey({ version, settings }: ProbeOptions): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(settings.kernelPath), hash, { end: false });
-  const cpu = /^model name\s*:\s*(.*)$/m.exec(await readFile("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown";
-  return hash.update(`\0${version}\0${release()}\0${cpu}`).digest("hex");
+  return hash.update(`\0${version}\0${release()}\0${await hostCpuModel()}`).digest("hex");
+}
+
+/** As /proc/cpuinfo names it. */
+export async function hostCpuModel(): Promise<string> {
+  return /^model name\s*:\s*(.*)$/m.exec(await readFile("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown";
 }
 
 async function readCache(

@@ -11,8 +11,14 @@ const image: MachineDisk = {
     { path: "/blobs/b", sizeBytes: 8192 },
   ],
 };
-const scratch: MachineDisk = { type: "qcow2", serial: "scratch", path: "/scratch.qcow2", backingPath: "/template" };
-const data: MachineDisk = { type: "qcow2", serial: "data", path: "/data.qcow2" };
+const scratch: MachineDisk = {
+  type: "qcow2",
+  serial: "scratch",
+  path: "/scratch.qcow2",
+  backingPath: "/template",
+  sizeBytes: 1 << 30,
+};
+const data: MachineDisk = { type: "qcow2", serial: "data", path: "/data.qcow2", sizeBytes: 1 << 20 };
 const spec: MachineSpec = {
   id: "m",
   directory: "/machines/m",
@@ -25,7 +31,21 @@ const spec: MachineSpec = {
 };
 
 const commandOf = (more: Partial<MachineSpec> = {}, commandLine = "console=ttyS0") =>
-  monitorCommand({ ...spec, ...more }, "tcg", { kernelPath: "/kernel", initramfsPath: "/initramfs", commandLine });
+  monitorCommand({ ...spec, ...more }, "tcg", commandLine, {
+    type: "kernel",
+    kernelPath: "/kernel",
+    initramfsPath: "/initramfs",
+  });
+const forked = () =>
+  monitorCommand(spec, "tcg", "", {
+    type: "saved",
+    memory: { path: "/proc/1/fd/20", isShared: false },
+    statePath: "/templates/t/state",
+    scratchBacking: [
+      { format: "qcow2", path: "/templates/t/scratch" },
+      { format: "raw", path: "/template" },
+    ],
+  });
 const busOf = (args: readonly string[], device: string) =>
   /bus=virtio-mmio-bus\.(\d)/.exec(args.find((one) => one.startsWith(device)) ?? "")?.[1];
 
@@ -38,8 +58,8 @@ describe("the monitor's command line", () => {
     assert.equal(busOf(all, "virtio-blk-device,drive=disk1"), "3");
     assert.equal(busOf(all, "virtio-scsi-device"), "4");
     const { network: _, ...offline } = spec;
-    const boot = { kernelPath: "/kernel", initramfsPath: undefined, commandLine: "" };
-    const few = monitorCommand({ ...offline, disks: [image] }, "tcg", boot).arguments;
+    const origin = { type: "kernel", kernelPath: "/kernel", initramfsPath: undefined } as const;
+    const few = monitorCommand({ ...offline, disks: [image] }, "tcg", "", origin).arguments;
     assert.equal(busOf(few, "virtio-net-device"), undefined);
     assert.equal(busOf(few, "virtio-blk-device,drive=disk0"), "2");
   });
@@ -72,6 +92,21 @@ describe("the monitor's command line", () => {
     assert.equal(scratchNode.backing.driver, "raw");
     assert.equal(dataNode.backing, null);
     assert.deepEqual([scratchNode.cache["no-flush"], dataNode.cache["no-flush"]], [true, false]);
+  });
+
+  it("maps a template's memory privately and lays its scratch disk below the machine's own", () => {
+    const { arguments: args, descriptors } = forked();
+    assert.ok(args.some((one) => one.startsWith("memory-backend-file") && one.endsWith("share=off")));
+    assert.ok(!args.includes("-kernel"));
+    const scratchNode = JSON.parse(args.find((one) => one.includes('"disk1"')) ?? "");
+    assert.deepEqual([scratchNode.backing.driver, scratchNode.backing.backing.driver], ["qcow2", "raw"]);
+    const opened = descriptors.filter((one) => one.type === "file" && !one.isWritable);
+    for (const path of ["/proc/1/fd/20", "/templates/t/state", "/templates/t/scratch", "/template"]) {
+      assert.ok(
+        opened.some((one) => one.type === "file" && one.path === path),
+        path,
+      );
+    }
   });
 
   it("has the old timers only for a kernel that needs them", () => {

@@ -1,26 +1,55 @@
-import type { Accelerator, MachineDisk, MachineSpec } from "../contract.ts";
+import type { Accelerator, MachineSpec } from "../contract.ts";
+import { type AddDescriptor, type BackingFile, blockNode, type PluggedDisk } from "./block-nodes.ts";
 import type { LaunchDescriptor } from "./launch-plan.ts";
 import { machineFiles } from "./machine-record.ts";
-import { vmdkDescriptor } from "./vmdk-descriptor.ts";
 
-/** What a machine boots; paths are those inside the jail. */
-export interface BootFiles {
-  readonly kernelPath: string;
-  readonly initramfsPath: string | undefined;
-  readonly commandLine: string;
+/** A machine with its slots filled as tenants' are, or as a template's. */
+export interface SlottedMachine extends Omit<MachineSpec, "disks" | "network"> {
+  readonly network?: MachineSpec["network"] | "placeholder";
+  readonly disks: readonly PluggedDisk[];
 }
+
+/** Guest RAM in a file: shared, it is written to the file; else its pages are copied when they are written. */
+export interface MemoryFile {
+  /** The host's path. A shared one belongs to the machine's user. */
+  readonly path: string;
+  readonly isShared: boolean;
+}
+
+/** How a machine begins. Paths of kernel and initramfs are those inside the jail, all others the host's. */
+export type Origin =
+  | {
+      readonly type: "kernel";
+      readonly kernelPath: string;
+      readonly initramfsPath: string | undefined;
+      /** Absent: anonymous memory. */
+      readonly memory?: MemoryFile;
+    }
+  /** From saved device state, which {@link incomingCommands} load; the memory is in the file, or in the state too. */
+  | {
+      readonly type: "saved";
+      readonly memory: MemoryFile;
+      readonly statePath: string;
+      /** What the scratch disk had below it, or was, when the state was saved. */
+      readonly scratchBacking: readonly BackingFile[];
+    };
 
 export interface MonitorCommand {
   readonly arguments: readonly string[];
   readonly descriptors: readonly LaunchDescriptor[];
 }
 
+/** Where the jail shows the monitor's own descriptors: memory files are opened by path and nothing else. */
+export const descriptorDirectory = "fd";
+/** The number under which the monitor finds the saved state it is to load. */
+export const stateDescriptor = 9;
+
 /** QEMU's console ring; a power of two. Holds a boot's messages twice over. */
 export const consoleRingBytes = 64 * 1024;
 
 /**
- * Transports of `-M microvm` without ACPI: eight, of which the rest stay free. The place of a device is part of a
- * template's saved state, so a machine that lacks one leaves its transport empty.
+ * Transports of `-M microvm` without ACPI: eight, of which the rest stay free. The place of a device is part of the
+ * saved state, so a machine that lacks one leaves its transport empty.
  */
 const slots = Object.freeze({ serial: 0, network: 1, image: 2, scratch: 3, scsi: 4 });
 
@@ -32,29 +61,34 @@ const slots = Object.freeze({ serial: 0, network: 1, image: 2, scratch: 3, scsi:
 const tbSizeMiB = 64;
 
 /** QEMU's arguments for a machine, and what must be open under which number for them. Pure. */
-export function monitorCommand(spec: MachineSpec, accelerator: Accelerator["name"], boot: BootFiles): MonitorCommand {
+export function monitorCommand(
+  spec: SlottedMachine,
+  accelerator: Accelerator["name"],
+  kernelCommandLine: string,
+  origin: Origin,
+): MonitorCommand {
   const descriptors: LaunchDescriptor[] = [];
-  const add = (descriptor: DescriptorSource): number => {
-    // The standard streams and the launcher's control socket come before.
-    const number = 10 + descriptors.length;
+  const add: AddDescriptor = (descriptor) => {
+    // The standard streams, the launcher's control socket and the saved state come before.
+    const number = stateDescriptor + 1 + descriptors.length;
     descriptors.push({ number, ...descriptor });
     return number;
   };
   const qmp = add({ type: "listen", path: `${spec.directory}/${machineFiles.qmp}` });
   const agent = add({ type: "listen", path: `${spec.directory}/${machineFiles.agent}` });
+  const memory = memoryArguments(spec.memoryMiB, origin.memory, add);
   const args = [
     ["-name", `isopod-${spec.id}`],
     ["-nodefaults", "-no-user-config", "-display", "none"],
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     acceleratorArguments(accelerator),
-    ["-M", machineType(boot.commandLine)],
+    ["-M", machineType(kernelCommandLine)],
     ["-global", "virtio-mmio.force-legacy=false"],
     ["-smp", String(spec.vcpus)],
-    memoryArguments(spec.memoryMiB),
+    memory.arguments,
     // QEMU aborts when it cannot start a thread; the bound keeps it well inside the cgroup's limit on them.
     ["-object", "main-loop,id=main-loop,thread-pool-max=16"],
-    ["-kernel", boot.kernelPath, "-append", boot.commandLine],
-    boot.initramfsPath === undefined ? [] : ["-initrd", boot.initramfsPath],
+    originArguments(origin, kernelCommandLine),
     // A guest that ends stays, stopped, until its owner has read the console and ends the monitor: nothing about the
     // end is lost while the service is away, and an end by the guest's own will can be told from a crash.
     ["-action", "reboot=shutdown,shutdown=pause"],
@@ -63,32 +97,38 @@ export function monitorCommand(spec: MachineSpec, accelerator: Accelerator["name
     ["-chardev", `socket,id=agent,fd=${agent},server=on,wait=off`],
     ["-device", `virtio-serial-device,id=serial,${busOf(slots.serial)},max_ports=2`],
     ["-device", "virtserialport,bus=serial.0,nr=1,chardev=agent,name=isopod.agent"],
+    networkArguments(spec.network, add),
   ].flat();
-  if (spec.network !== undefined) {
-    const tap = add({ type: "tap", namespacePath: spec.network.namespacePath, name: spec.network.tapName });
-    args.push("-netdev", `tap,id=net,fd=${tap}`);
-    args.push("-device", `virtio-net-device,netdev=net,mac=${spec.network.macAddress},${busOf(slots.network)}`);
-  }
-  if (spec.disks.length > 2) args.push("-device", `virtio-scsi-device,id=scsi,${busOf(slots.scsi)}`);
+  // Also where nothing is on it: state that was saved of one machine fits every other.
+  args.push("-device", `virtio-scsi-device,id=scsi,${busOf(slots.scsi)}`);
   for (const [index, disk] of spec.disks.entries()) {
     const node = `disk${index}`;
-    // The scratch disk ends with its machine, so its flushes need not reach the host's disk; others' must.
-    args.push("-blockdev", JSON.stringify({ ...blockNode(disk, add, index === 1), "node-name": node }));
+    const isScratch = index === 1;
+    const backing = isScratch && origin.type === "saved" ? { backing: origin.scratchBacking } : {};
+    const tree = blockNode(disk, add, { isEphemeral: isScratch, ...backing });
+    args.push("-blockdev", JSON.stringify({ ...tree, "node-name": node }));
     args.push("-device", diskDevice(disk, index, node));
   }
-  for (const { number } of descriptors.filter((one) => one.type === "file" || one.type === "bytes")) {
-    args.push("-add-fd", `fd=${number},set=${number}`);
+  for (const { number, type } of descriptors) {
+    const isOfDisk = (type === "file" || type === "bytes") && number !== memory.number;
+    if (isOfDisk) args.push("-add-fd", `fd=${number},set=${number}`);
+  }
+  if (origin.type === "saved") {
+    descriptors.push({ number: stateDescriptor, type: "file", path: origin.statePath, isWritable: false });
   }
   return { arguments: args, descriptors };
 }
 
-type DescriptorSource = LaunchDescriptor extends infer One
-  ? One extends unknown
-    ? Omit<One, "number">
-    : never
-  : never;
-type AddDescriptor = (descriptor: DescriptorSource) => number;
-type BlockNode = Readonly<Record<string, unknown>>;
+/** What has a monitor of a saved origin load its state; it then goes on if the state was saved of a running machine. */
+export function incomingCommands(
+  memory: "in the file" | "in the state",
+): readonly { readonly command: string; readonly args: Readonly<Record<string, unknown>> }[] {
+  const capabilities = [{ capability: "x-ignore-shared", state: memory === "in the file" }];
+  return [
+    { command: "migrate-set-capabilities", args: { capabilities } },
+    { command: "migrate-incoming", args: { uri: `fd:${stateDescriptor}` } },
+  ];
+}
 
 function acceleratorArguments(accelerator: Accelerator["name"]): readonly string[] {
   if (accelerator === "kvm") return ["-accel", "kvm", "-cpu", "host"];
@@ -107,50 +147,53 @@ function machineType(kernelCommandLine: string): string {
 }
 
 /**
- * Guest memory, under the name `ram` in every machine: saved device state refers to it by that name, so a machine
- * forked from a template may put a privately mapped file in its place here and nowhere else.
+ * Guest memory, under the name `ram` in every machine: saved device state refers to it by that name. In a file it is
+ * opened for writing whatever its mapping, which is why a template's is sealed.
  */
-function memoryArguments(memoryMiB: number): readonly string[] {
-  return ["-m", `${memoryMiB}M`, "-object", `memory-backend-ram,id=ram,size=${memoryMiB}M`];
+function memoryArguments(
+  memoryMiB: number,
+  file: MemoryFile | undefined,
+  add: AddDescriptor,
+): { readonly arguments: readonly string[]; readonly number: number | undefined } {
+  const withBackend = (type: string, more = ""): readonly string[] => [
+    "-m",
+    `${memoryMiB}M`,
+    "-object",
+    `memory-backend-${type},id=ram,size=${memoryMiB}M${more}`,
+  ];
+  if (file === undefined) return { arguments: withBackend("ram"), number: undefined };
+  const number = add({ type: "file", path: file.path, isWritable: file.isShared });
+  const share = file.isShared ? "on" : "off";
+  const path = `/${descriptorDirectory}/${number}`;
+  // Not to be in a descriptor set: QEMU would close the number that the path names.
+  return { arguments: withBackend("file", `,mem-path=${path},share=${share}`), number };
 }
 
-function diskDevice(disk: MachineDisk, index: number, node: string): string {
+function originArguments(origin: Origin, kernelCommandLine: string): readonly string[] {
+  if (origin.type === "saved") return ["-incoming", "defer"];
+  const initramfs = origin.initramfsPath === undefined ? [] : ["-initrd", origin.initramfsPath];
+  return ["-kernel", origin.kernelPath, "-append", kernelCommandLine, ...initramfs];
+}
+
+function networkArguments(network: SlottedMachine["network"], add: AddDescriptor): readonly string[] {
+  if (network === undefined) return [];
+  const isPlaceholder = network === "placeholder";
+  const tap = add(
+    isPlaceholder
+      ? { type: "placeholder-tap" }
+      : { type: "tap", namespacePath: network.namespacePath, name: network.tapName },
+  );
+  // A fork's guest keeps the template's address until it is told its own.
+  const mac = isPlaceholder ? "02:00:00:00:00:01" : network.macAddress;
+  const device = `virtio-net-device,netdev=net,mac=${mac},${busOf(slots.network)}`;
+  return ["-netdev", `tap,id=net,fd=${tap}`, "-device", device];
+}
+
+function diskDevice(disk: PluggedDisk, index: number, node: string): string {
   const common = `drive=${node},serial=${disk.serial}`;
   if (index === 0) return `virtio-blk-device,${common},${busOf(slots.image)}`;
   if (index === 1) return `virtio-blk-device,${common},${busOf(slots.scratch)}`;
   return `scsi-hd,bus=scsi.0,scsi-id=0,lun=${index - 2},${common}`;
-}
-
-function blockNode(disk: MachineDisk, add: AddDescriptor, isEphemeral: boolean): BlockNode {
-  if (disk.type === "parts") return partsNode(disk.parts, add);
-  const options = { discard: "unmap", cache: { direct: false, "no-flush": isEphemeral } };
-  return {
-    driver: "qcow2",
-    ...options,
-    file: { ...fileNode(add({ type: "file", path: disk.path, isWritable: true })), ...options },
-    // Null is not the same as nothing: QEMU must never open what the file's header names.
-    backing: disk.backingPath === undefined ? null : readOnlyRaw(add, disk.backingPath),
-  };
-}
-
-function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], add: AddDescriptor): BlockNode {
-  const [first] = parts;
-  if (parts.length === 1 && first !== undefined) return { ...readOnlyRaw(add, first.path), size: first.sizeBytes };
-  const extents = parts.map((part) => {
-    const number = add({ type: "file", path: part.path, isWritable: false });
-    return { path: `/dev/fdset/${number}`, sizeBytes: part.sizeBytes };
-  });
-  const descriptor = add({ type: "bytes", content: vmdkDescriptor(extents) });
-  return { driver: "vmdk", "read-only": true, file: { ...fileNode(descriptor), "read-only": true } };
-}
-
-function readOnlyRaw(add: AddDescriptor, path: string): BlockNode {
-  const file = fileNode(add({ type: "file", path, isWritable: false }));
-  return { driver: "raw", "read-only": true, file: { ...file, "read-only": true } };
-}
-
-function fileNode(descriptor: number): BlockNode {
-  return { driver: "file", filename: `/dev/fdset/${descriptor}` };
 }
 
 function busOf(slot: number): string {

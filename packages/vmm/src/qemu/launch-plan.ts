@@ -6,6 +6,8 @@ export interface LaunchPlan {
   readonly userId: number;
   readonly mountPoint: string;
   readonly binds: readonly { readonly source: string; readonly target: string }[];
+  readonly descriptorsAt?: string;
+  readonly fileBytes?: number;
   readonly hasKvm: boolean;
   readonly cgroups: readonly string[];
   readonly stderrBytes: number;
@@ -19,6 +21,7 @@ export type LaunchDescriptor = { readonly number: number } & (
   | { readonly type: "bytes"; readonly content: string }
   | { readonly type: "listen"; readonly path: string }
   | { readonly type: "tap"; readonly namespacePath: string; readonly name: string }
+  | { readonly type: "placeholder-tap" }
 );
 
 /** The plan as NUL-terminated fields. Throws `RangeError` when a value contains NUL, which no path or argument can. */
@@ -30,6 +33,8 @@ export function encodeLaunchPlan(plan: LaunchPlan): string {
     ["user", String(plan.userId)],
     ["mount-point", plan.mountPoint],
     ...plan.binds.map((bind) => ["bind", bind.source, bind.target]),
+    ...(plan.descriptorsAt === undefined ? [] : [["descriptors-at", plan.descriptorsAt]]),
+    ...(plan.fileBytes === undefined ? [] : [["file-bytes", String(plan.fileBytes)]]),
     ...(plan.hasKvm ? [["kvm"]] : []),
     ...plan.cgroups.map((directory) => ["cgroup", directory]),
     ["stderr-bytes", String(plan.stderrBytes)],
@@ -53,5 +58,7 @@ function descriptorFields(descriptor: LaunchDescriptor): readonly string[] {
       return ["listen", number, descriptor.path];
     case "tap":
       return ["tap", number, descriptor.namespacePath, descriptor.name];
+    case "placeholder-tap":
+      return ["tap-placeholder", number];
   }
 }

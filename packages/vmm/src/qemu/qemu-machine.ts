@@ -10,6 +10,7 @@ import { machineFiles, type MachineRecord } from "./machine-record.ts";
 import { isRunning, type ProcessIdentity } from "./process-identity.ts";
 import type { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
+import { saveState } from "./template/save-machine.ts";
 
 /** How much of each log is kept in a {@link MachineExit}. */
 const tailBytes = 4096;
@@ -74,6 +75,11 @@ export class QemuMachine implements Machine {
     this.#isKilled = true;
     if (!this.#isGone) await this.#end();
     await this.exited;
+  }
+
+  /** Writes the machine's state into a file, see {@link saveState}; it is stopped afterwards. */
+  async save(options: Parameters<typeof saveState>[1]): Promise<void> {
+    await saveState(this.#parts.qmp, options);
   }
 
   detach(): void {

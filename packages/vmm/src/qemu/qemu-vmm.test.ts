@@ -121,8 +121,8 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
               { path: file("part3"), sizeBytes: 512 },
             ],
           },
-          { type: "qcow2", serial: "scratch", path: file("scratch"), backingPath: file("base") },
-          { type: "qcow2", serial: "data-0123456789abcde", path: file("data") },
+          { type: "qcow2", serial: "scratch", path: file("scratch"), backingPath: file("base"), sizeBytes: 1 << 26 },
+          { type: "qcow2", serial: "data-0123456789abcde", path: file("data"), sizeBytes: 1 << 26 },
           { type: "parts", serial: "single", parts: [{ path: file("single"), sizeBytes: 4096 }] },
         ],
       });
@@ -210,7 +210,16 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
 
     it("sees the system's programs, four files and nothing of the host or of other machines", async () => {
       const root = `/proc/${machine.pid}/root`;
-      assert.deepEqual((await readdir(root)).toSorted(), ["dev", "etc", "initramfs", "kernel", "lib", "lib64", "usr"]);
+      assert.deepEqual((await readdir(root)).toSorted(), [
+        "dev",
+        "etc",
+        "fd",
+        "initramfs",
+        "kernel",
+        "lib",
+        "lib64",
+        "usr",
+      ]);
       assert.deepEqual((await readdir(`${root}/dev`)).toSorted(), ["null", "urandom", "zero"]);
       assert.deepEqual(await readdir(`${root}/etc`), ["ld.so.cache"]);
       const mounts = (await readFile(`/proc/${machine.pid}/mounts`, "utf8")).trim().split("\n");
@@ -220,7 +229,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
         "a mount is writable",
       );
       const targets = mounts.map((line) => line.split(" ")[1]).toSorted();
-      assert.deepEqual(targets, ["/", "/etc/ld.so.cache", "/initramfs", "/kernel", "/usr"]);
+      assert.deepEqual(targets, ["/", "/etc/ld.so.cache", "/fd", "/initramfs", "/kernel", "/usr"]);
       assert.equal(existsSync(`${root}${temporary.path}`), false);
       assert.equal(existsSync(`${root}/proc`), false);
     });
@@ -349,7 +358,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
       const spec = await specOf("full-disk", {
         disks: [
           { type: "parts", serial: "image", parts: [{ path: spare, sizeBytes: 4096 }] },
-          { type: "qcow2", serial: "scratch", path },
+          { type: "qcow2", serial: "scratch", path, sizeBytes: 1 << 26 },
         ],
       });
       const machine = await hasty.boot(spec);
@@ -507,7 +516,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     };
 
     it("names the disk that is missing", async () => {
-      const disks = [{ type: "qcow2", serial: "x", path: "/nonexistent/disk" }] as const;
+      const disks = [{ type: "qcow2", serial: "x", path: "/nonexistent/disk", sizeBytes: 1 << 20 }] as const;
       const error = await failing("no-disk", { disks });
       assert.equal(error.code, "DiskUnavailable");
       assert.match(error.message, /\/nonexistent\/disk: No such file/);
@@ -526,7 +535,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     it("repeats what QEMU says of a damaged disk", async () => {
       const path = join(temporary.path, "damaged");
       await writeFile(path, "this is no qcow2");
-      const error = await failing("bad-disk", { disks: [{ type: "qcow2", serial: "x", path }] });
+      const error = await failing("bad-disk", { disks: [{ type: "qcow2", serial: "x", path, sizeBytes: 1 << 20 }] });
       assert.equal(error.code, "LaunchFailed");
       assert.match(error.message, /not in qcow2 format/);
     });
@@ -548,7 +557,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
       for (const [name, more] of Object.entries<Partial<MachineSpec>>({
         "wrong-user": { userId: 0 },
         "wrong-pids": { limits: { cpuMilli: 100, memoryMiB: 512, pids: 8 } },
-        "wrong-serial": { disks: [{ type: "qcow2", serial: "twenty-one-characters", path: "/x" }] },
+        "wrong-serial": { disks: [{ type: "qcow2", serial: "twenty-one-characters", path: "/x", sizeBytes: 1 << 20 }] },
         "wrong-id": { id: "../x" },
       })) {
         const spec = await specOf(name, more);

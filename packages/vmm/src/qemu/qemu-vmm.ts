@@ -1,10 +1,9 @@
 import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Clock, type Logger, systemClock } from "@isopod/base";
-import type { Accelerator, Machine, MachineSpec, Vmm } from "../contract.ts";
+import type { Accelerator, Machine, MachineSpec, Template, Vmm } from "../contract.ts";
 import { VmmError } from "../errors.ts";
-import { type AcceleratorChoice, chooseAccelerator } from "./accelerator.ts";
-import { type BootSettings, bootMachine } from "./boot-machine.ts";
+import { type AcceleratorChoice, chooseAccelerator, hostCpuModel } from "./accelerator.ts";
 import { findCgroupRoots } from "./cgroup.ts";
 import { launcherBinary } from "./launcher-binary.ts";
 import { machineFiles, type MachineRecord, readMachineRecord } from "./machine-record.ts";
@@ -13,9 +12,13 @@ import { findQemu } from "./qemu-program.ts";
 import { QemuMachine, removeMachineTraces } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
+import { type Beginning, type BootSettings, startMachine } from "./start-machine.ts";
+import { SavedTemplate } from "./template/saved-template.ts";
+import { digestOfFiles } from "./template/template-key.ts";
+import { TemplateStore } from "./template/template-store.ts";
 
 export interface QemuVmmOptions {
-  /** Holds the unpacked launcher and the result of the KVM probe; created when missing. */
+  /** Holds the unpacked launcher, the result of the KVM probe, and the templates; created when missing. */
   readonly cacheDirectory: string;
   /** Uncompressed ELF with a PVH note; readable by everyone, as is the initramfs. */
   readonly kernelPath: string;
@@ -65,7 +68,16 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
     );
   }
   const commandLine = commandLineFor(accelerator.name);
-  return new QemuVmm(accelerator, version, { ...settings, commandLine, accelerator: accelerator.name });
+  const bootSettings = { ...settings, commandLine, accelerator: accelerator.name };
+  const base = {
+    accelerator: accelerator.name,
+    version,
+    commandLine,
+    guestDigest: await digestOfFiles([settings.kernelPath, settings.initramfsPath]),
+    cpuModel: await hostCpuModel(),
+  };
+  const templates = await TemplateStore.open(join(cacheDirectory, "templates"), base, bootSettings);
+  return new QemuVmm(accelerator, version, bootSettings, templates);
 }
 
 /** How long a monitor found again may take to greet: it is idle, but the host may be overloaded. */
@@ -74,21 +86,41 @@ const greetingMs = 10_000;
 class QemuVmm implements Vmm {
   readonly accelerator: Accelerator;
   readonly version: string;
+  readonly templates: TemplateStore;
   readonly #settings: BootSettings;
   /** Machines this object governs, by directory: a monitor talks to one client only. */
   readonly #machines = new Map<string, Promise<QemuMachine | undefined>>();
 
-  constructor(accelerator: Accelerator, version: string, settings: BootSettings) {
+  constructor(accelerator: Accelerator, version: string, settings: BootSettings, templates: TemplateStore) {
     this.accelerator = accelerator;
     this.version = version;
     this.#settings = settings;
+    this.templates = templates;
   }
 
   async boot(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
+    return await this.#start(spec, { type: "kernel" }, signal);
+  }
+
+  async fork(spec: MachineSpec, template: Template, signal?: AbortSignal): Promise<Machine> {
+    if (!(template instanceof SavedTemplate)) throw new TypeError("the template is not one of this monitor");
+    checkFork(spec, template);
+    const { statePath, scratchBacking } = template;
+    const memory = { path: await template.load(), isShared: false };
+    return await this.#start(
+      spec,
+      { type: "saved", memory, statePath, scratchBacking, isMemoryInState: false },
+      signal,
+    );
+  }
+
+  async #start(spec: MachineSpec, beginning: Beginning, signal: AbortSignal | undefined): Promise<Machine> {
     // A second machine for a directory is refused below, without a trace here.
-    if (this.#machines.has(spec.directory)) return await bootMachine(spec, this.#settings, () => {}, signal);
+    if (this.#machines.has(spec.directory)) {
+      return await startMachine(spec, this.#settings, beginning, () => {}, signal);
+    }
     const forget = () => void this.#machines.delete(spec.directory);
-    const booting = bootMachine(spec, this.#settings, forget, signal);
+    const booting = startMachine(spec, this.#settings, beginning, forget, signal);
     this.#machines.set(
       spec.directory,
       booting.catch(() => undefined),
@@ -99,6 +131,10 @@ class QemuVmm implements Vmm {
       forget();
       throw error;
     }
+  }
+
+  async close(): Promise<void> {
+    await this.templates.close();
   }
 
   async find(directory: string): Promise<Machine | undefined> {
@@ -170,6 +206,28 @@ class QemuVmm implements Vmm {
     }
     return machine;
   }
+}
+
+/** Saved state describes the slots as they were: a machine that differs would not take it. */
+function checkFork(spec: MachineSpec, { id, shape }: Template): void {
+  const [image, scratch] = spec.disks;
+  const problem =
+    spec.vcpus !== shape.vcpus || spec.memoryMiB !== shape.memoryMiB
+      ? `template ${id} has ${shape.vcpus} vCPUs and ${shape.memoryMiB} MiB`
+      : spec.network === undefined
+        ? "it has no network"
+        : image?.type !== "parts"
+          ? "its first disk is not read-only"
+          : scratch?.type !== "qcow2" || scratch.sizeBytes !== shape.scratchBytes
+            ? `template ${id} has a scratch disk of ${shape.scratchBytes} bytes`
+            : undefined;
+  if (problem === undefined) return;
+  throw new VmmError(`machine ${spec.id} cannot be forked: ${problem}`, {
+    code: "InvalidSpec",
+    stage: "boot",
+    object: spec.id,
+    remedy: "Correct the machine's description, or boot it cold; nothing was started.",
+  });
 }
 
 /**

@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { VmmError } from "../errors.ts";
 import { encodeCommand, LineSplitter, parseMessage, type QmpMessage } from "./qmp-codec.ts";
 
@@ -6,6 +9,8 @@ export interface QmpOptions {
   /** How long connecting, greeting and each command may take; default 10 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Commands that follow the negotiation without a pause; `connect` fails with the first that is refused. */
+  readonly first?: readonly { readonly command: string; readonly args: Readonly<Record<string, unknown>> }[];
 }
 
 type EventListener = (name: string, data: Readonly<Record<string, unknown>>) => void;
@@ -64,8 +69,11 @@ export class QmpClient {
     const abort = () => client.#fail(options.signal?.reason);
     options.signal?.addEventListener("abort", abort);
     try {
-      await client.#greeted.promise;
-      await client.execute("qmp_capabilities");
+      // Written ahead of the greeting: a monitor reads them as soon as it is up, and nobody waits for a round trip.
+      const commands = [{ command: "qmp_capabilities", args: {} }, ...(options.first ?? [])];
+      // Later than the greeting's own time-out, which says more.
+      const answers = commands.map(async ({ command, args }) => await client.execute(command, args, timeoutMs * 2));
+      await Promise.all([client.#greeted.promise, ...answers]);
       return client;
     } catch (error) {
       client.close();
@@ -93,15 +101,42 @@ export class QmpClient {
     args: Readonly<Record<string, unknown>> = {},
     timeoutMs = this.#timeoutMs,
   ): Promise<unknown> {
+    return await this.#request(command, timeoutMs, (id) => void this.#socket.write(encodeCommand(id, command, args)));
+  }
+
+  async #request(command: string, timeoutMs: number, send: (id: number) => void | Promise<void>): Promise<unknown> {
     if (this.#socket.destroyed) throw this.#lost(command);
     const id = this.#nextId++;
     return await new Promise<unknown>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const give = (error: unknown): void => {
+        clearTimeout(timer);
         this.#pending.delete(id);
-        reject(this.#failure(`the monitor did not answer ${command} within ${timeoutMs} ms`));
-      }, timeoutMs);
+        reject(error);
+      };
+      const timer = setTimeout(
+        () => give(this.#failure(`the monitor did not answer ${command} within ${timeoutMs} ms`)),
+        timeoutMs,
+      );
       this.#pending.set(id, { command, resolve, reject, timer });
-      this.#socket.write(encodeCommand(id, command, args));
+      void Promise.resolve(send(id)).catch(give);
+    });
+  }
+
+  /**
+   * Has the launcher make the file `path` and hand it to the monitor, which then knows it as `name` (`getfd`): the only
+   * way in for a descriptor once the monitor runs, and one that Node lacks.
+   */
+  async sendNewFile(launcherPath: string, name: string, path: string): Promise<void> {
+    await this.#request("getfd", this.#timeoutMs, async (id) => {
+      const child = spawn(launcherPath, ["send", encodeCommand(id, "getfd", { fdname: name }), path], {
+        stdio: ["ignore", "ignore", "pipe", this.#socket],
+      });
+      // Node takes a socket that a child inherits for the child's alone, and stops reading it.
+      this.#socket.resume();
+      const { stderr } = child;
+      const said = stderr === null ? Promise.resolve("") : text(stderr);
+      const [exitCode] = await once(child, "close");
+      if (exitCode !== 0) throw this.#failure(`a file could not be handed to the monitor: ${(await said).trim()}`);
     });
   }
 
@@ -147,12 +182,13 @@ export class QmpClient {
 
   #onClose(): void {
     const cause = this.#error;
+    // Before the commands that follow from it: whoever connects is told why.
+    this.#greeted.reject(cause instanceof VmmError ? cause : this.#failure("the monitor's socket closed", cause));
     for (const pending of this.#pending.values()) {
       clearTimeout(pending.timer);
       pending.reject(this.#lost(pending.command));
     }
     this.#pending.clear();
-    this.#greeted.reject(cause instanceof VmmError ? cause : this.#failure("the monitor's socket closed", cause));
     this.#closed.resolve();
   }
 

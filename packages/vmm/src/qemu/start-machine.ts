@@ -2,12 +2,20 @@ import type { ChildProcess } from "node:child_process";
 import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Logger, systemErrorCode } from "@isopod/base";
-import type { Accelerator, MachineSpec } from "../contract.ts";
+import type { Accelerator } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { checkMachineSpec } from "../machine-spec.ts";
 import { type CgroupPaths, cgroupDirectories, createCgroup, machineCgroup } from "./cgroup.ts";
-import { monitorCommand } from "./command-line.ts";
+import {
+  descriptorDirectory,
+  incomingCommands,
+  type MemoryFile,
+  monitorCommand,
+  type Origin,
+  type SlottedMachine,
+} from "./command-line.ts";
 import { launch } from "./launch.ts";
+import type { LaunchPlan } from "./launch-plan.ts";
 import { machineFiles, type MachineRecord, writeMachineRecord } from "./machine-record.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { QemuMachine, readTail, removeMachineTraces, stderrBytes } from "./qemu-machine.ts";
@@ -26,15 +34,22 @@ export interface BootSettings {
   readonly logger: Logger;
 }
 
+const mebibyte = 1024 * 1024;
 /** Machines are ended before the service and the rest of the host when memory runs out. */
 const outOfMemoryScore = 500;
 /** From the exec to QEMU's greeting: 0.1 s on an idle host; this bounds an overloaded one. */
 const monitorStartMs = 30_000;
 
-/** Cold boot; returns once the monitor answers. Throws `VmmError`, having left nothing behind. */
-export async function bootMachine(
-  spec: MachineSpec,
+/** How a machine begins: with the kernel of the settings, or with what was saved of another. */
+export type Beginning =
+  | { readonly type: "kernel"; readonly memory?: MemoryFile }
+  | (Origin & { readonly type: "saved"; readonly isMemoryInState: boolean });
+
+/** Starts a machine; returns once its monitor answers. Throws `VmmError`, having left nothing behind. */
+export async function startMachine(
+  spec: SlottedMachine,
   settings: BootSettings,
+  beginning: Beginning,
   onForgotten: () => void,
   signal?: AbortSignal,
 ): Promise<QemuMachine> {
@@ -53,7 +68,7 @@ export async function bootMachine(
     throw error;
   }
   try {
-    const child = await launch(launchPlan(spec, settings, cgroups), {
+    const child = await launch(launchPlan(spec, settings, beginning, cgroups), {
       launcherPath: settings.launcherPath,
       id: spec.id,
       signal,
@@ -68,7 +83,7 @@ export async function bootMachine(
     started.child = child;
     const { process: identity, stderr } = started;
     if (identity === undefined || stderr === undefined) throw new Error("the launcher ran without being recorded");
-    const qmp = await connectToMonitor(spec, child, stderr, signal);
+    const qmp = await connectToMonitor(spec, beginning, child, stderr, signal);
     const { clock, logger } = settings;
     const { directory } = spec;
     return new QemuMachine({ directory, record, process: identity, qmp, child, stderr, clock, logger, onForgotten });
@@ -80,23 +95,26 @@ export async function bootMachine(
   }
 }
 
-function launchPlan(spec: MachineSpec, settings: BootSettings, cgroups: CgroupPaths) {
-  const initramfs = settings.initramfsPath;
-  const command = monitorCommand(spec, settings.accelerator, {
-    kernelPath: "/kernel",
-    initramfsPath: initramfs === undefined ? undefined : "/initramfs",
-    commandLine: settings.commandLine,
-  });
+function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beginning, cgroups: CgroupPaths) {
+  const binds = beginning.type === "saved" ? [] : kernelBinds(settings);
+  const origin: Origin =
+    beginning.type === "saved"
+      ? beginning
+      : {
+          ...beginning,
+          kernelPath: "/kernel",
+          initramfsPath: settings.initramfsPath === undefined ? undefined : "/initramfs",
+        };
+  const command = monitorCommand(spec, settings.accelerator, settings.commandLine, origin);
   return {
     program: settings.program,
     arguments: command.arguments,
     environment: { LC_ALL: "C" },
     userId: spec.userId,
     mountPoint: spec.directory,
-    binds: [
-      { source: settings.kernelPath, target: "kernel" },
-      ...(initramfs === undefined ? [] : [{ source: initramfs, target: "initramfs" }]),
-    ],
+    binds,
+    descriptorsAt: descriptorDirectory,
+    fileBytes: largestFileBytes(spec),
     hasKvm: settings.accelerator === "kvm",
     cgroups: cgroupDirectories(cgroups),
     stderrBytes,
@@ -105,9 +123,21 @@ function launchPlan(spec: MachineSpec, settings: BootSettings, cgroups: CgroupPa
   };
 }
 
+function kernelBinds({ kernelPath, initramfsPath }: BootSettings): LaunchPlan["binds"] {
+  const kernel = { source: kernelPath, target: "kernel" };
+  return initramfsPath === undefined ? [kernel] : [kernel, { source: initramfsPath, target: "initramfs" }];
+}
+
+/** A disk with its metadata, or what is saved of the memory: the monitor has no reason to write a larger file. */
+function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
+  const sizes = disks.map((disk) => (disk.type === "qcow2" ? disk.sizeBytes : 0));
+  return Math.ceil(Math.max(memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
+}
+
 /** The socket listens since before the exec, so the connection waits in its queue; a monitor that ends closes it. */
 async function connectToMonitor(
-  spec: MachineSpec,
+  spec: SlottedMachine,
+  beginning: Beginning,
   child: ChildProcess,
   stderr: FileHandle,
   signal: AbortSignal | undefined,
@@ -115,6 +145,8 @@ async function connectToMonitor(
   try {
     return await QmpClient.connect(join(spec.directory, machineFiles.qmp), {
       timeoutMs: monitorStartMs,
+      first:
+        beginning.type === "kernel" ? [] : incomingCommands(beginning.isMemoryInState ? "in the state" : "in the file"),
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (cause) {
@@ -142,7 +174,7 @@ async function endChild(child: ChildProcess | undefined): Promise<void> {
   await ended;
 }
 
-async function writeRecord(spec: MachineSpec, record: MachineRecord): Promise<void> {
+async function writeRecord(spec: SlottedMachine, record: MachineRecord): Promise<void> {
   try {
     await writeMachineRecord(spec.directory, record);
   } catch (cause) {
@@ -158,7 +190,7 @@ async function writeRecord(spec: MachineSpec, record: MachineRecord): Promise<vo
 }
 
 /** A directory that already has a machine would lose its record to this one. */
-async function checkEmpty(spec: MachineSpec): Promise<void> {
+async function checkEmpty(spec: SlottedMachine): Promise<void> {
   const names = await readdir(spec.directory).catch(() => []);
   if (names.length === 0) return;
   throw new VmmError(

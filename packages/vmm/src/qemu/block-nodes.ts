@@ -1,0 +1,87 @@
+import type { MachineDisk } from "../contract.ts";
+import type { LaunchDescriptor } from "./launch-plan.ts";
+import { vmdkDescriptor } from "./vmdk-descriptor.ts";
+
+/** A file below a writable disk, which is only read. */
+export interface BackingFile {
+  readonly format: "raw" | "qcow2";
+  readonly path: string;
+}
+
+/** What may be behind a slot: a tenant's disk, or what a template has in its place. */
+export type PluggedDisk =
+  | MachineDisk
+  /** Zeroes, read-only. The guest keeps its size in a fork, so it is larger than any disk that comes in its place. */
+  | { readonly type: "placeholder"; readonly serial: string; readonly sizeBytes: number };
+
+export type DescriptorSource = LaunchDescriptor extends infer One
+  ? One extends unknown
+    ? Omit<One, "number">
+    : never
+  : never;
+/** Has something opened for the monitor and returns the number it will have there. */
+export type AddDescriptor = (descriptor: DescriptorSource) => number;
+export type BlockNode = Readonly<Record<string, unknown>>;
+
+/**
+ * The tree of block nodes of a disk, for `-blockdev`. `backing` replaces what the disk says of its own.
+ * An ephemeral disk ends with its machine, so its flushes need not reach the host's disk; others' must.
+ */
+export function blockNode(
+  disk: PluggedDisk,
+  add: AddDescriptor,
+  options: { readonly isEphemeral: boolean; readonly backing?: readonly BackingFile[] },
+): BlockNode {
+  const cache = { direct: false, "no-flush": options.isEphemeral };
+  switch (disk.type) {
+    case "parts":
+      return partsNode(disk.parts, add);
+    case "placeholder":
+      return { driver: "null-co", size: disk.sizeBytes, "read-zeroes": true, "read-only": true };
+    case "qcow2": {
+      const own: readonly BackingFile[] =
+        disk.backingPath === undefined ? [] : [{ format: "raw", path: disk.backingPath }];
+      return {
+        driver: "qcow2",
+        discard: "unmap",
+        cache,
+        file: {
+          ...fileNode(add({ type: "file", path: disk.path, isWritable: true })),
+          discard: "unmap",
+          cache,
+        },
+        backing: backingNode(options.backing ?? own, add),
+      };
+    }
+  }
+}
+
+/** The chain, nearest first. Null is not the same as nothing: QEMU must never open what the file's header names. */
+function backingNode(chain: readonly BackingFile[], add: AddDescriptor): BlockNode | null {
+  const [nearest, ...further] = chain;
+  if (nearest === undefined) return null;
+  const file = readOnlyFile(add, nearest.path);
+  if (nearest.format === "raw") return { driver: "raw", "read-only": true, file };
+  return { driver: "qcow2", "read-only": true, file, backing: backingNode(further, add) };
+}
+
+function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], add: AddDescriptor): BlockNode {
+  const [first] = parts;
+  if (parts.length === 1 && first !== undefined) {
+    return { driver: "raw", "read-only": true, file: readOnlyFile(add, first.path), size: first.sizeBytes };
+  }
+  const extents = parts.map((part) => {
+    const number = add({ type: "file", path: part.path, isWritable: false });
+    return { path: `/dev/fdset/${number}`, sizeBytes: part.sizeBytes };
+  });
+  const descriptor = add({ type: "bytes", content: vmdkDescriptor(extents) });
+  return { driver: "vmdk", "read-only": true, file: { ...fileNode(descriptor), "read-only": true } };
+}
+
+function readOnlyFile(add: AddDescriptor, path: string): BlockNode {
+  return { ...fileNode(add({ type: "file", path, isWritable: false })), "read-only": true };
+}
+
+function fileNode(descriptor: number): BlockNode {
+  return { driver: "file", filename: `/dev/fdset/${descriptor}` };
+}

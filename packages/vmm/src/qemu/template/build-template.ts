@@ -1,0 +1,111 @@
+import { chmod, chown, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { greetGuest } from "@isopod/guest";
+import type { TemplateShape } from "../../contract.ts";
+import { VmmError } from "../../errors.ts";
+import type { SlottedMachine } from "../command-line.ts";
+import { monitorThreads } from "../../machine-spec.ts";
+import { type BootSettings, startMachine } from "../start-machine.ts";
+import { sealTemplate } from "./save-machine.ts";
+import { templateFiles } from "./template-files.ts";
+
+/** Makes an empty scratch disk at `path` for that user; `backingPath` is the raw file below it. */
+export type MakeScratch = (path: string, userId: number) => Promise<{ readonly backingPath: string }>;
+
+/** Nobody: a template's machine runs no tenant's code. */
+const userId = 65534;
+/** Larger than any image's disk: a fork keeps the size until a change is announced, and none is of a read-only disk. */
+const imageBytes = 2 ** 40;
+/** Under emulation on a busy host a boot takes seconds; one that takes this long does not come. */
+const bootMs = 120_000;
+/** For what the guest does behind its answer: the port's closing, write-back, the last timers of its boot. */
+const settleMs = 300;
+/** The monitor, its translated code, and the page cache of its files beside the guest's memory. */
+const machineSlackMiB = 512;
+
+/** Boots a machine into a new directory, saves it there and ends it. A failure leaves nothing behind. */
+export async function buildTemplate(
+  directory: string,
+  id: string,
+  shape: TemplateShape,
+  makeScratch: MakeScratch,
+  settings: BootSettings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const machineDirectory = join(directory, "machine");
+  try {
+    await mkdir(machineDirectory, { mode: 0o711 });
+    const scratchPath = join(directory, templateFiles.scratch);
+    const { backingPath } = await makeScratch(scratchPath, userId);
+    const memoryPath = join(directory, "memory");
+    await makeMemory(memoryPath, shape.memoryMiB);
+    const machine: SlottedMachine = {
+      id: `template-${id}-${process.pid}`,
+      directory: machineDirectory,
+      vcpus: shape.vcpus,
+      memoryMiB: shape.memoryMiB,
+      limits: {
+        cpuMilli: shape.vcpus * 1000,
+        memoryMiB: shape.memoryMiB + machineSlackMiB,
+        pids: shape.vcpus + monitorThreads,
+      },
+      userId,
+      network: "placeholder",
+      disks: [
+        { type: "placeholder", serial: "image", sizeBytes: imageBytes },
+        { type: "qcow2", serial: "scratch", path: scratchPath, backingPath, sizeBytes: shape.scratchBytes },
+      ],
+    };
+    await save(machine, memoryPath, directory, settings, signal);
+    await chmod(scratchPath, 0o400);
+    await chown(scratchPath, 0, 0);
+    const builtMicros = Number(settings.clock.nowMicros());
+    const scratchBacking = [{ format: "raw", path: backingPath } as const];
+    const { launcherPath } = settings;
+    await sealTemplate(directory, { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath });
+    await rm(machineDirectory, { recursive: true });
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function makeMemory(path: string, memoryMiB: number): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  await file.truncate(memoryMiB * 1024 * 1024);
+  await file.chown(userId, userId);
+}
+
+async function save(
+  spec: SlottedMachine,
+  memoryPath: string,
+  directory: string,
+  settings: BootSettings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { clock, launcherPath } = settings;
+  const beginning = { type: "kernel", memory: { path: memoryPath, isShared: true } } as const;
+  const machine = await startMachine(spec, settings, beginning, () => {}, signal);
+  try {
+    const gone = new AbortController();
+    void machine.exited.then((exit) =>
+      gone.abort(
+        new VmmError(`the machine of a template ended while it booted: ${exit.stderrTail}${exit.consoleTail}`.trim(), {
+          code: "TemplateFailed",
+          stage: "template",
+          object: spec.id,
+          remedy: "Instances are booted cold meanwhile; the monitor's words above name the cause.",
+        }),
+      ),
+    );
+    const until = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
+    await greetGuest({ socketPath: machine.agentSocketPath, timeoutMs: bootMs, signal: until });
+    await clock.sleep(settleMs, until);
+    // Of a running machine, so that its forks run on by themselves.
+    const path = join(directory, templateFiles.state);
+    await machine.save({ path, launcherPath, isMemoryIncluded: false, clock, signal });
+  } finally {
+    await machine.kill();
+  }
+}

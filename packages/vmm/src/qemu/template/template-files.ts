@@ -1,0 +1,66 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { systemErrorCode, writeFileAtomically } from "@isopod/base";
+import type { TemplateShape } from "../../contract.ts";
+import type { BackingFile } from "../block-nodes.ts";
+import { isRecord } from "../qmp-codec.ts";
+
+/** The files of a template's directory. The manifest is written last: without it there is no template. */
+export const templateFiles = Object.freeze({
+  manifest: "template.json",
+  /** Guest memory, packed by the launcher. */
+  memory: "memory.packed",
+  /** Device state, as QEMU migrates it. */
+  state: "state",
+  /** The scratch disk as the guest left it, where its forks' begin. */
+  scratch: "scratch.qcow2",
+});
+
+export interface TemplateManifest {
+  readonly id: string;
+  readonly shape: TemplateShape;
+  readonly builtMicros: number;
+  /** SHA-256 of memory, state and scratch disk, in this order and as one. */
+  readonly digest: string;
+  /** What the scratch disk has below it, absolute, nearest first. */
+  readonly scratchBacking: readonly BackingFile[];
+}
+
+export async function writeManifest(directory: string, manifest: TemplateManifest): Promise<void> {
+  await writeFileAtomically(join(directory, templateFiles.manifest), `${JSON.stringify(manifest)}\n`);
+}
+
+/** Undefined when there is none, or one that cannot be read. */
+export async function readManifest(directory: string): Promise<TemplateManifest | undefined> {
+  try {
+    return parse(JSON.parse(await readFile(join(directory, templateFiles.manifest), "utf8")));
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (error instanceof SyntaxError || code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+function parse(value: unknown): TemplateManifest | undefined {
+  if (!isRecord(value) || !isRecord(value["shape"]) || !Array.isArray(value["scratchBacking"])) return undefined;
+  const { id, builtMicros, digest } = value;
+  const { vcpus, memoryMiB, scratchBytes } = value["shape"];
+  if (typeof id !== "string" || typeof builtMicros !== "number" || typeof digest !== "string") return undefined;
+  if (typeof vcpus !== "number" || typeof memoryMiB !== "number" || typeof scratchBytes !== "number") return undefined;
+  const scratchBacking: BackingFile[] = [];
+  for (const one of value["scratchBacking"]) {
+    if (!isRecord(one) || !isFormat(one["format"]) || typeof one["path"] !== "string") return undefined;
+    scratchBacking.push({ format: one["format"], path: one["path"] });
+  }
+  return { id, shape: { vcpus, memoryMiB, scratchBytes }, builtMicros, digest, scratchBacking };
+}
+
+function isFormat(value: unknown): value is "raw" | "qcow2" {
+  return value === "raw" || value === "qcow2";
+}
+
+/** What the files take on the host's disk: sparse files count with what they hold. */
+export async function diskBytesOf(directory: string): Promise<number> {
+  const sizes = (await readdir(directory)).map(async (name) => (await stat(join(directory, name))).blocks * 512);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
