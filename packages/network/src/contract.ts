@@ -25,6 +25,11 @@ export interface InterfaceSpec {
 
 /** What the VM and the guest need to know of an attached interface. */
 export interface AttachedInterface {
+  /**
+   * Resolves when packets pass: before the guest is given its address. Until then the tap is down. Rejects with
+   * `NetworkError` when that fails: the tap is gone then. Nobody has to listen.
+   */
+  readonly opened: Promise<void>;
   readonly namespacePath: string;
   readonly tapName: string;
   readonly gatewayAddress: string;
@@ -34,6 +39,10 @@ export interface AttachedInterface {
 
 /** Throws `NetworkError` (stage `network`): `InvalidSpec`, `AddressInUse`, `MissingProgram`, `NotPermitted`, `NoUplink`, `CommandFailed`. */
 export interface HostNetwork {
+  /**
+   * Resolves as soon as the tap is there and a VM may open it; `opened` tells when packets pass. What is asked of one
+   * id is done in turn, what is asked of several side by side.
+   */
   attach(spec: InterfaceSpec, signal?: AbortSignal): Promise<AttachedInterface>;
   /** Removes the tap, its route and rules; the namespace goes with its last interface. Unknown ids are no error. */
   detach(id: string): Promise<void>;

@@ -1,19 +1,11 @@
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CommandOutput, type RunOptions, runCommand, temporaryDirectory } from "@isopod/base";
+import type { CommandOutput } from "@isopod/base";
 import { commandNetworkError } from "../network-error.ts";
+import { CommandShells, type RunCommand } from "./command-shells.ts";
 import { namespaceDirectory } from "./names.ts";
-
-export type RunCommand = (program: string, args: readonly string[], options?: RunOptions) => Promise<CommandOutput>;
 
 /** One command of an nftables JSON document, see libnftables-json(5). */
 export type NftCommand = Readonly<Record<string, unknown>>;
-
-/**
- * Longest JSON handed to nft as an argument; the kernel's bound is 128 KiB. Its standard input is no way in: nft opens
- * /dev/stdin by name, which fails on the socket that Node gives its children.
- */
-const maxArgumentBytes = 96 * 1024;
 
 /**
  * The two programs that change the host's network, each call one process. Every method throws `NetworkError`
@@ -22,7 +14,7 @@ const maxArgumentBytes = 96 * 1024;
 export class HostCommands {
   readonly #run: RunCommand;
 
-  constructor(run: RunCommand = runCommand) {
+  constructor(run: RunCommand = new CommandShells().run) {
     this.#run = run;
   }
 
@@ -67,12 +59,9 @@ export class HostCommands {
 
   /** All commands in one transaction, in the namespace if one is named: all of them hold, or none. */
   async nft(what: string, object: string, commands: readonly NftCommand[], namespace?: string): Promise<void> {
-    const json = JSON.stringify({ nftables: commands });
-    if (json.length < maxArgumentBytes) return await this.#nft(what, object, ["-j", json], namespace);
-    await using directory = await temporaryDirectory("isopod-nft-");
-    const path = join(directory.path, "ruleset.json");
-    await writeFile(path, json);
-    await this.#nft(what, object, ["-j", "-f", path], namespace);
+    const input = JSON.stringify({ nftables: commands });
+    if (namespace === undefined) await this.#call(what, object, "nft", ["-j", "-f", "-"], { input });
+    else await this.#call(what, object, "nsenter", [netArgument(namespace), "nft", "-j", "-f", "-"], { input });
   }
 
   /** The entries of `nft -j list …` on the host. */
@@ -84,17 +73,12 @@ export class HostCommands {
     return entries;
   }
 
-  async #nft(what: string, object: string, args: readonly string[], namespace: string | undefined): Promise<void> {
-    if (namespace === undefined) await this.#call(what, object, "nft", args);
-    else await this.#call(what, object, "nsenter", [netArgument(namespace), "nft", ...args]);
-  }
-
   async #call(
     what: string,
     object: string,
     program: string,
     args: readonly string[],
-    options?: RunOptions,
+    options?: { readonly input: string },
   ): Promise<CommandOutput> {
     try {
       return await this.#run(program, args, options);

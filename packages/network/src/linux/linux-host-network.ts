@@ -3,7 +3,8 @@ import { cidrsOverlap, parseCidr } from "../cidr.ts";
 import type { AttachedInterface, HostNetwork, InterfaceSpec } from "../contract.ts";
 import { checkInterface } from "../interface-spec.ts";
 import { NetworkError, notPermitted } from "../network-error.ts";
-import { HostCommands, type RunCommand } from "./host-commands.ts";
+import type { RunCommand } from "./command-shells.ts";
+import { HostCommands } from "./host-commands.ts";
 import { checkInstallation, gatewayAddress, gatewayMacAddress, mtu, namespaceName, tapName } from "./names.ts";
 import { listNamespaces, namespacePath } from "./namespaces.ts";
 import { NatGateway } from "./nat-gateway.ts";
@@ -45,6 +46,8 @@ class LinuxHostNetwork implements HostNetwork {
   readonly #routers = new Map<string, VpcRouter>();
   /** Namespace of each interface this process has seen. */
   readonly #namespaceOf = new Map<string, string>();
+  /** The last thing asked of each interface that is not done yet. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: HostNetworkOptions) {
     this.#installation = options.installation;
@@ -79,6 +82,25 @@ class LinuxHostNetwork implements HostNetwork {
       });
     }
     const namespace = namespaceName(this.#installation, spec.vpc.name, spec.vpc.uid);
+    const tapped = Promise.withResolvers<void>();
+    const opened = this.#inTurn(spec.id, async () => {
+      signal?.throwIfAborted();
+      await this.#attach(spec, namespace, tapped.resolve, signal);
+    });
+    // Whoever wants to know listens; the others must not end with it.
+    opened.catch(() => {});
+    await Promise.race([tapped.promise, opened]);
+    return {
+      opened,
+      namespacePath: namespacePath(namespace),
+      tapName: tapName(spec.id),
+      gatewayAddress,
+      gatewayMacAddress,
+      mtu,
+    };
+  }
+
+  async #attach(spec: InterfaceSpec, namespace: string, onTap: () => void, signal?: AbortSignal): Promise<void> {
     const elsewhere = this.#namespaceOf.get(spec.id);
     if (elsewhere !== undefined && elsewhere !== namespace) {
       throw new NetworkError(`the interface ${spec.id} is attached to another VPC`, {
@@ -87,30 +109,24 @@ class LinuxHostNetwork implements HostNetwork {
         remedy: "Detach it first.",
       });
     }
-    const port = portOf(spec);
     this.#namespaceOf.set(spec.id, namespace);
     try {
-      await this.#router(namespace).add(spec.vpc, port, signal);
+      await this.#router(namespace).add(spec.vpc, portOf(spec), onTap, signal);
     } catch (error) {
       await this.#forgetUnlessThere(spec.id, namespace);
       throw error;
     }
-    return {
-      namespacePath: namespacePath(namespace),
-      tapName: port.tapName,
-      gatewayAddress,
-      gatewayMacAddress,
-      mtu,
-    };
   }
 
   async detach(id: string): Promise<void> {
-    const namespace = this.#namespaceOf.get(id) ?? (await this.#find(id));
-    if (namespace === undefined) return;
-    const router = this.#router(namespace);
-    await router.remove(id, tapName(id));
-    this.#namespaceOf.delete(id);
-    if (router.isIdle && ![...this.#namespaceOf.values()].includes(namespace)) this.#routers.delete(namespace);
+    await this.#inTurn(id, async () => {
+      const namespace = this.#namespaceOf.get(id) ?? (await this.#find(id));
+      if (namespace === undefined) return;
+      const router = this.#router(namespace);
+      await router.remove(id, tapName(id));
+      this.#namespaceOf.delete(id);
+      if (router.isIdle && ![...this.#namespaceOf.values()].includes(namespace)) this.#routers.delete(namespace);
+    });
   }
 
   async list(): Promise<readonly string[]> {
@@ -119,6 +135,18 @@ class LinuxHostNetwork implements HostNetwork {
       for (const { id } of await this.#router(namespace).readPorts()) ids.push(id);
     }
     return ids.toSorted();
+  }
+
+  /** What is asked of one interface is done in the order it was asked. */
+  async #inTurn(id: string, task: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(task);
+    const ended = turn
+      .catch(() => {})
+      .then(() => {
+        if (this.#turns.get(id) === ended) this.#turns.delete(id);
+      });
+    this.#turns.set(id, ended);
+    await turn;
   }
 
   #router(namespace: string): VpcRouter {

@@ -19,17 +19,29 @@ export function isSamePort(a: Port, b: Port): boolean {
   return a.id === b.id && a.address === b.address && a.macAddress === b.macAddress && a.userId === b.userId;
 }
 
-/**
- * The tap's alias is the record of the port: it lives and dies with the tap, so that after any crash the kernel
- * says which interfaces there are. It is written last: a tap without one was never finished.
- */
-export function aliasOf(port: Port): string {
-  return ["isopod", port.id, port.address, port.macAddress, port.userId].join(",");
+/** A port as the kernel has it. */
+export interface KnownPort extends Port {
+  /** Its packet filter, address and route hold, and the tap is up: until then nothing passes it. */
+  readonly isOpen: boolean;
 }
 
-export function portFromAlias(tapName: string, alias: string): Port | undefined {
+/** What an alias begins with: the tap is there and a VM may hold it, and whether the rest is done. */
+const openMark = "isopod";
+const openingMark = "isopod-opening";
+
+/**
+ * The tap's alias is the record of the port: it lives and dies with the tap, so that after any crash the kernel
+ * says which interfaces there are. It is the last step of making the tap and, changed, of opening it: a tap without
+ * one was never handed to anybody.
+ */
+export function aliasOf(port: Port, isOpen: boolean): string {
+  return [isOpen ? openMark : openingMark, port.id, port.address, port.macAddress, port.userId].join(",");
+}
+
+export function portFromAlias(tapName: string, alias: string): KnownPort | undefined {
   const [mark, id, address, macAddress, userId, ...rest] = alias.split(",");
-  if (mark !== "isopod" || id === undefined || address === undefined || macAddress === undefined) return undefined;
+  if (mark !== openMark && mark !== openingMark) return undefined;
+  if (id === undefined || address === undefined || macAddress === undefined) return undefined;
   if (userId === undefined || rest.length > 0) return undefined;
-  return { id, tapName, address, macAddress, userId: Number(userId) };
+  return { id, tapName, address, macAddress, userId: Number(userId), isOpen: mark === openMark };
 }

@@ -7,7 +7,7 @@ import {
   natNextHopAddress,
   natNextHopMacAddress,
 } from "./names.ts";
-import { aliasOf, type Port, portFromAlias } from "./port.ts";
+import { aliasOf, type KnownPort, type Port, portFromAlias } from "./port.ts";
 
 /**
  * What makes a namespace a router. `default` is inherited by every device made later, so that taps need none.
@@ -49,26 +49,38 @@ export function routerLines(cidr: string, natAddress: string | undefined): reado
   ];
 }
 
-/** Lines that make a port's tap. The alias comes last: it marks the tap as finished. */
-export function portLines(port: Port): readonly string[] {
+/** Lines that make a port's tap, which is down: a VM may have it, and nothing passes it. {@link recordLine} is to follow. */
+export function tapLines(port: Port): readonly string[] {
   return [
     `tuntap add dev ${port.tapName} mode tap vnet_hdr user ${port.userId}`,
-    `link set dev ${port.tapName} address ${gatewayMacAddress} mtu ${mtu} up`,
-    `route replace ${port.address}/32 dev ${port.tapName}`,
-    `neighbour replace ${port.address} lladdr ${port.macAddress} dev ${port.tapName} nud permanent`,
-    `link set dev ${port.tapName} alias ${aliasOf(port)}`,
+    `link set dev ${port.tapName} address ${gatewayMacAddress} mtu ${mtu}`,
   ];
 }
 
+/** Lines that open a port once the packet filter knows it; running them again changes nothing. */
+export function openLines(port: Port): readonly string[] {
+  return [
+    `link set dev ${port.tapName} up`,
+    `route replace ${port.address}/32 dev ${port.tapName}`,
+    `neighbour replace ${port.address} lladdr ${port.macAddress} dev ${port.tapName} nud permanent`,
+    recordLine(port, true),
+  ];
+}
+
+/** The line that says what has been reached; always the last of its batch. */
+export function recordLine(port: Port, isOpen: boolean): string {
+  return `link set dev ${port.tapName} alias ${aliasOf(port, isOpen)}`;
+}
+
 export interface VpcLinks {
-  readonly ports: readonly Port[];
+  readonly ports: readonly KnownPort[];
   /** Taps a crash left without their alias. */
   readonly unfinishedTaps: readonly string[];
 }
 
 /** Reads what `ip -j link show` prints in a VPC's namespace. */
 export function parseLinks(links: readonly unknown[]): VpcLinks {
-  const ports: Port[] = [];
+  const ports: KnownPort[] = [];
   const unfinishedTaps: string[] = [];
   for (const link of links) {
     if (typeof link !== "object" || link === null || !("ifname" in link)) continue;

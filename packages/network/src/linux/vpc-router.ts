@@ -1,77 +1,111 @@
 import type { VpcSpec } from "../contract.ts";
 import { NetworkError } from "../network-error.ts";
+import { FilterChanges } from "./filter-changes.ts";
 import type { HostCommands } from "./host-commands.ts";
 import { natLinkName } from "./names.ts";
 import { namespaceExists } from "./namespaces.ts";
 import type { NatGateway } from "./nat-gateway.ts";
-import { isSamePort, type Port } from "./port.ts";
-import { SerialQueue } from "./serial-queue.ts";
-import { parseLinks, portLines, routerLines, routerSysctls } from "./vpc-links.ts";
+import { isSamePort, type KnownPort, type Port } from "./port.ts";
+import { TurnQueue } from "./turn-queue.ts";
+import { openLines, parseLinks, recordLine, routerLines, routerSysctls, tapLines } from "./vpc-links.ts";
 import { addPorts, removePorts, vpcRuleset } from "./vpc-ruleset.ts";
 
 /** What this process knows to hold in the kernel, because it put it there itself and nothing failed since. */
 interface Standing {
   readonly cidr: string;
   readonly hasNat: boolean;
-  readonly ports: Map<string, Port>;
+  /** Ports whose tap is there, or is being made. */
+  readonly ports: Map<string, KnownPort>;
+  /** Resolves when the packet filter and the way out are there, and may be added to. */
+  readonly ready: Promise<void>;
 }
 
 /**
- * One VPC's namespace on this host. Changes come one at a time. After a start, and after anything failed, the next
- * change first reads the kernel and sets everything right; after that an interface costs two processes.
+ * One VPC's namespace on this host. Ports come and go side by side; what makes and ends the namespace runs alone. After
+ * a start, and after anything failed, the next change first reads the kernel and sets everything right.
  */
 export class VpcRouter {
   readonly namespace: string;
   readonly #commands: HostCommands;
   readonly #nat: NatGateway;
-  readonly #queue = new SerialQueue();
+  readonly #turns = new TurnQueue();
+  readonly #filter: FilterChanges;
   #standing: Standing | undefined;
+  #settingUp: Promise<void> = Promise.resolve();
 
   constructor(namespace: string, commands: HostCommands, nat: NatGateway) {
     this.namespace = namespace;
     this.#commands = commands;
     this.#nat = nat;
+    this.#filter = new FilterChanges(async (changes) => {
+      await commands.nft("changing a VPC's packet filter", namespace, changes, namespace);
+    });
   }
 
   get isIdle(): boolean {
-    return this.#queue.isIdle;
+    return this.#turns.isIdle;
   }
 
-  /** Makes the port, replacing one of the same id; throws `AddressInUse` if another has its address. */
-  async add(vpc: VpcSpec, port: Port, signal?: AbortSignal): Promise<void> {
-    await this.#queue.run(async () => {
-      const standing = this.#standing;
-      if (standing?.cidr === vpc.cidr && standing.hasNat === vpc.hasNat && !standing.ports.has(port.id)) {
-        await this.#extend(standing, vpc, port);
-      } else {
-        await this.#establish(vpc, port);
+  /**
+   * Makes the port, replacing one of the same id, and resolves when it is open; `onTap` is called once its tap is there.
+   * Throws `AddressInUse` if another has its address.
+   */
+  async add(vpc: VpcSpec, port: Port, onTap: () => void, signal?: AbortSignal): Promise<void> {
+    try {
+      for (let isRead = false, isMade = false; ; isRead = true) {
+        const isAdded = await this.#turns.together(async () => {
+          const standing = this.#standing;
+          // What an interface that is there already looks like, the kernel says.
+          if (!stands(standing, vpc) || (standing.ports.has(port.id) && !isRead)) return false;
+          await this.#extend(standing, vpc, port, isMade, onTap);
+          return true;
+        }, signal);
+        if (isAdded) return;
+        await this.#turns.alone(async () => {
+          const standing = this.#standing;
+          if (stands(standing, vpc) && !standing.ports.has(port.id)) return;
+          isMade = (await this.#establish(vpc, port)) || isMade;
+        }, signal);
       }
-    }, signal);
+    } catch (error) {
+      // A failed attach leaves nothing of its own, and a failure here must not hide the first one: the next change, or
+      // the next start, reads the kernel and sets this right.
+      await this.#turns.alone(async () => await this.#removeIfEmpty()).catch(() => {});
+      throw error;
+    }
   }
 
   /** Removes the port of that id, if there is one, and the whole namespace if it has no other. */
   async remove(id: string, tapName: string): Promise<void> {
-    await this.#queue.run(async () => {
+    await this.#turns.together(async () => {
       const standing = this.#standing;
-      this.#standing = undefined;
-      const ports = standing?.ports ?? new Map((await this.#readPorts()).map((port) => [port.id, port]));
-      const port = ports.get(id);
-      ports.delete(id);
-      if (await namespaceExists(this.namespace)) {
-        // The tap goes first: its namespace would outlive its name for as long as a VM holds the tap open.
-        await this.#removeTap(tapName);
-        if (ports.size > 0 && port !== undefined) {
-          await this.#commands.nft("detaching from the VPC", id, removePorts([port]), this.namespace);
+      try {
+        if (await namespaceExists(this.namespace)) {
+          // First: the namespace would outlive its name for as long as a VM holds the tap open.
+          await this.#removeTap(tapName);
+          const port = standing?.ports.get(id);
+          const isFilterThere = await standing?.ready.then(
+            () => true,
+            () => false,
+          );
+          // Where nothing is known to stand, the next port's filter is made anew, without this one.
+          if (port !== undefined && isFilterThere === true && (standing?.ports.size ?? 0) > 1) {
+            await this.#filter.apply(removePorts([port]));
+          }
         }
+        standing?.ports.delete(id);
+      } catch (error) {
+        this.#forget(standing);
+        throw error;
       }
-      if (ports.size === 0) await this.#removeNamespace();
-      else this.#standing = standing;
     });
+    if ((this.#standing?.ports.size ?? 0) > 0) return;
+    await this.#turns.alone(async () => await this.#removeIfEmpty());
   }
 
   /** Ports as the kernel has them now; with none left, what a crash left of the namespace is removed. */
   async recover(): Promise<readonly Port[]> {
-    return await this.#queue.run(async () => {
+    return await this.#turns.alone(async () => {
       const ports = await this.#readPorts();
       if (ports.length === 0) await this.#removeNamespace();
       return ports;
@@ -79,7 +113,7 @@ export class VpcRouter {
   }
 
   async readPorts(): Promise<readonly Port[]> {
-    return await this.#queue.run(async () => await this.#readPorts());
+    return await this.#turns.together(async () => await this.#readPorts());
   }
 
   async #readPorts(): Promise<readonly Port[]> {
@@ -92,69 +126,102 @@ export class VpcRouter {
     );
   }
 
-  async #extend(standing: Standing, vpc: VpcSpec, port: Port): Promise<void> {
+  /**
+   * Adds a port to the VPC that stands: its tap, then beside whoever uses that, its place in the packet filter, then
+   * the rest. A port that is there already is as asked for, and in the filter: its tap was read from the kernel.
+   */
+  async #extend(standing: Standing, vpc: VpcSpec, port: Port, isMade: boolean, onTap: () => void): Promise<void> {
     refuseTakenAddress(vpc, port, standing.ports.values());
-    // Until it has succeeded, nothing is known to hold.
-    this.#standing = undefined;
+    const known = standing.ports.get(port.id);
+    // Another that comes meanwhile is not to get the same address.
+    standing.ports.set(port.id, known ?? { ...port, isOpen: false });
     try {
-      await this.#commands.ipBatch(`attaching to VPC ${vpc.name}`, port.id, portLines(port), this.namespace);
-      await this.#commands.nft(`opening VPC ${vpc.name}`, port.id, addPorts([port]), this.namespace);
+      if (known === undefined) {
+        const lines = [...tapLines(port), recordLine(port, false)];
+        await this.#commands.ipBatch(`attaching to VPC ${vpc.name}`, port.id, lines, this.namespace);
+      }
+      onTap();
+      await standing.ready;
+      if (known === undefined) await this.#filter.apply(addPorts([port]));
+      if (known?.isOpen === true) return;
+      await this.#commands.ipBatch(`opening VPC ${vpc.name}`, port.id, openLines(port), this.namespace);
+      standing.ports.set(port.id, { ...port, isOpen: true });
     } catch (error) {
-      await this.#undo(port);
+      this.#forget(standing);
+      // A port found here may have a VM on it and is left alone.
+      if (known === undefined || isMade) await this.#undo(standing, port);
       throw error;
     }
-    standing.ports.set(port.id, port);
-    this.#standing = standing;
   }
 
-  /** From whatever the kernel has now to the whole VPC with this port in it. */
-  async #establish(vpc: VpcSpec, port: Port): Promise<void> {
+  /**
+   * From whatever the kernel has now to the whole VPC, with the tap of this port in it; true if that is a new one. The
+   * way out and the packet filter are set up beside what follows: they are not waited for until a port is opened.
+   */
+  async #establish(vpc: VpcSpec, port: Port): Promise<boolean> {
+    const { namespace } = this;
+    const what = `setting up VPC ${vpc.name}`;
     this.#standing = undefined;
-    const links = (await namespaceExists(this.namespace)) ? await this.#readLinks() : undefined;
+    await this.#settingUp;
+    const links = (await namespaceExists(namespace)) ? await this.#readLinks() : undefined;
     const others = (links?.ports ?? []).filter(({ id }) => id !== port.id);
     refuseTakenAddress(vpc, port, others);
     const old = links?.ports.find(({ id }) => id === port.id);
-    // A port that is as asked for may have a VM on it and is left alone, also when something else fails.
-    const isKept = old !== undefined && isSamePort(old, port);
-    const stale = [...(links?.unfinishedTaps ?? []), ...(old === undefined || isKept ? [] : [old.tapName])];
-    const ports = [...others, port];
+    const kept = old !== undefined && isSamePort(old, port) ? old : undefined;
+    const stale = [...(links?.unfinishedTaps ?? []), ...(old === undefined || kept !== undefined ? [] : [old.tapName])];
+    if (links === undefined) await this.#commands.ipBatch(what, namespace, [`netns add ${namespace}`]);
+    const lines = [
+      ...stale.map((tap) => `link del dev ${tap}`),
+      ...(kept === undefined ? tapLines(port) : []),
+      // With a way out, all routes change together: none of them may be missing for a moment.
+      ...(vpc.hasNat ? [] : routerLines(vpc.cidr, undefined)),
+      ...(kept === undefined ? [recordLine(port, false)] : []),
+    ];
     try {
-      await this.#setUp(vpc, ports, {
-        hasNamespace: links !== undefined,
-        first: stale.map((tap) => `link del dev ${tap}`),
-        last: isKept ? [] : portLines(port),
-      });
+      await this.#commands.sysctlAndIpBatch(what, namespace, routerSysctls, lines, namespace);
     } catch (error) {
-      if (!isKept) await this.#undo(port);
+      if (kept === undefined) await this.#removeTap(port.tapName).catch(() => {});
       throw error;
     }
-    this.#standing = { cidr: vpc.cidr, hasNat: vpc.hasNat, ports: new Map(ports.map((each) => [each.id, each])) };
+    const ports = new Map([...others, kept ?? { ...port, isOpen: false }].map((each) => [each.id, each]));
+    const ready = this.#setUp(vpc, [...ports.values()]);
+    const standing = { cidr: vpc.cidr, hasNat: vpc.hasNat, ports, ready };
+    this.#standing = standing;
+    this.#settingUp = ready.catch(() => this.#forget(standing));
+    return kept === undefined;
   }
 
-  async #setUp(
-    vpc: VpcSpec,
-    ports: readonly Port[],
-    links: { readonly hasNamespace: boolean; readonly first: readonly string[]; readonly last: readonly string[] },
-  ): Promise<void> {
+  async #setUp(vpc: VpcSpec, ports: readonly Port[]): Promise<void> {
     const { namespace } = this;
     const what = `setting up VPC ${vpc.name}`;
-    if (!links.hasNamespace) await this.#commands.ipBatch(what, namespace, [`netns add ${namespace}`]);
     const natAddress = vpc.hasNat ? await this.#nat.open(namespace) : undefined;
-    if (!vpc.hasNat) await this.#closeNat();
-    const lines = [...links.first, ...routerLines(vpc.cidr, natAddress), ...links.last];
-    await this.#commands.sysctlAndIpBatch(what, namespace, routerSysctls, lines, namespace);
+    if (natAddress === undefined) await this.#closeNat();
+    else await this.#commands.ipBatch(what, namespace, routerLines(vpc.cidr, natAddress), namespace);
     await this.#commands.nft(what, namespace, vpcRuleset(ports, natAddress), namespace);
   }
 
-  /** A failed attach leaves nothing of its own; a failure here must not hide the first one. */
-  async #undo(port: Port): Promise<void> {
+  /** What failed is not known to hold any more: the next change reads the kernel. */
+  #forget(standing: Standing | undefined): void {
+    if (this.#standing === standing) this.#standing = undefined;
+  }
+
+  async #undo(standing: Standing, port: Port): Promise<void> {
     try {
-      if (!(await namespaceExists(this.namespace))) return;
-      await this.#removeTap(port.tapName);
-      if ((await this.#readPorts()).length === 0) await this.#removeNamespace();
+      if (await namespaceExists(this.namespace)) await this.#removeTap(port.tapName);
+      standing.ports.delete(port.id);
     } catch {
-      // The next change, or the next start, reads the kernel and sets this right.
+      // Its tap is down or its record says what it is: it is found when the kernel is read.
     }
+  }
+
+  /** To be run alone. */
+  async #removeIfEmpty(): Promise<void> {
+    await this.#settingUp;
+    const standing = this.#standing;
+    const count = standing?.ports.size ?? (await this.#readPorts()).length;
+    if (count > 0) return;
+    this.#standing = undefined;
+    await this.#removeNamespace();
   }
 
   async #removeTap(tapName: string): Promise<void> {
@@ -185,9 +252,13 @@ export class VpcRouter {
   }
 }
 
+function stands(standing: Standing | undefined, vpc: VpcSpec): standing is Standing {
+  return standing?.cidr === vpc.cidr && standing.hasNat === vpc.hasNat;
+}
+
 function refuseTakenAddress(vpc: VpcSpec, port: Port, others: Iterable<Port>): void {
   for (const other of others) {
-    if (other.address !== port.address) continue;
+    if (other.address !== port.address || other.id === port.id) continue;
     throw new NetworkError(`the address ${port.address} of VPC ${vpc.name} belongs to the interface ${other.id}`, {
       code: "AddressInUse",
       object: port.id,

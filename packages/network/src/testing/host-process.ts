@@ -4,9 +4,9 @@
  * (-1: never). One JSON request a line, one JSON answer a line.
  */
 import { createInterface } from "node:readline";
-import { runCommand, silentLogger } from "@isopod/base";
+import { silentLogger } from "@isopod/base";
 import { createHostNetwork, type InterfaceSpec, NetworkError } from "../index.ts";
-import type { RunCommand } from "../linux/host-commands.ts";
+import { CommandShells, type RunCommand } from "../linux/command-shells.ts";
 
 export type HostRequest =
   | { readonly method: "attach"; readonly spec: InterfaceSpec }
@@ -17,23 +17,28 @@ const [installation = "", callsLeft = "-1"] = process.argv.slice(2);
 let remaining = Number(callsLeft);
 let spawned = 0;
 
+const shells = new CommandShells();
 const run: RunCommand = async (program, args, options) => {
   spawned += 1;
   if (remaining === 0) {
     // Half the lines of a batch, then death: what a real kill leaves behind at the worst moment.
     const lines = String(options?.input ?? "").split("\n");
     const half = `${lines.slice(0, Math.ceil(lines.length / 2)).join("\n")}\n`;
-    if (args.includes("-batch") || args.includes("sh")) await runCommand(program, args, { ...options, input: half });
+    if (args.includes("-batch") || args.includes("sh")) await shells.run(program, args, { input: half });
     process.kill(process.pid, "SIGKILL");
   }
   remaining -= 1;
-  return await runCommand(program, args, options);
+  return await shells.run(program, args, options);
 };
 
 const network = await createHostNetwork({ installation, logger: silentLogger, run });
 
 async function answer(request: HostRequest): Promise<unknown> {
-  if (request.method === "attach") return await network.attach(request.spec);
+  if (request.method === "attach") {
+    const attached = await network.attach(request.spec);
+    await attached.opened;
+    return attached;
+  }
   if (request.method === "detach") return await network.detach(request.id);
   return await network.list();
 }

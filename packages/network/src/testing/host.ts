@@ -20,6 +20,8 @@ type Reply = {
   spawned: number;
 };
 
+const answered = Promise.resolve();
+
 /** A host that is a namespace of the test's own, and the host network that runs on it. */
 export class TestHost implements HostNetwork, AsyncDisposable {
   readonly namespace: TestNamespace;
@@ -73,10 +75,11 @@ export class TestHost implements HostNetwork, AsyncDisposable {
     await once(child, "close");
   }
 
+  /** Resolves when the interface is open. */
   async attach(spec: InterfaceSpec): Promise<AttachedInterface> {
     const value = await this.#ask({ method: "attach", spec });
-    // The answer of our own code in another process of this test.
-    return value as AttachedInterface;
+    // The answer of our own code in another process of this test; promises do not travel.
+    return { ...(value as AttachedInterface), opened: answered };
   }
 
   async detach(id: string): Promise<void> {
