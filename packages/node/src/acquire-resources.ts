@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type NetworkInterface, resources, type VPC } from "@isopod/api";
+import { type NetworkInterface, resources, startFromAnnotation, type VPC } from "@isopod/api";
 import { describeError, retry } from "@isopod/base";
 import type { Image } from "@isopod/image";
 import type { AttachedInterface } from "@isopod/network";
-import type { MachineDisk } from "@isopod/vmm";
+import type { MachineDisk, Template } from "@isopod/vmm";
 import { containerEnvironment, type PodSources } from "./container-environment.ts";
 import { guestVolumes } from "./container-plan.ts";
 import { ensureImage } from "./image-pulls.ts";
@@ -15,8 +15,12 @@ import { scratchBytes } from "./scratch-size.ts";
 
 /** Everything an instance is made of. */
 export interface Resources {
-  /** By digest. */
+  /** By digest, in the order of the containers: the same again when a VM is taken up by another node agent. */
   readonly images: ReadonlyMap<string, Image>;
+  /** Disk serials by digest. */
+  readonly imageSerials: ReadonlyMap<string, string>;
+  /** What the VM is forked from; undefined for a cold boot. */
+  readonly template: Template | undefined;
   readonly eni: NetworkInterface;
   readonly vpc: VPC;
   readonly attached: AttachedInterface;
@@ -24,11 +28,16 @@ export interface Resources {
   readonly sources: PodSources;
 }
 
+/** The guest agent knows the disks of the first two slots by these names, whatever is behind them. */
 export const scratchSerial = "scratch";
+const firstImageSerial = "image";
 
-/** Disk serial of an image in its VM: at most 20 characters. */
-export function imageSerial(digest: string): string {
-  return `i-${digest.slice(7, 23)}`;
+/** Disk serials of images, by digest, in their VM: at most 20 characters. */
+function imageSerials(images: ReadonlyMap<string, Image>): ReadonlyMap<string, string> {
+  const serials = [...images.keys()].map((digest, index) =>
+    index === 0 ? firstImageSerial : `i-${digest.slice(7, 23)}`,
+  );
+  return new Map([...images.keys()].map((digest, index) => [digest, serials[index] ?? ""]));
 }
 
 export function scratchPathOf(directory: string): string {
@@ -43,7 +52,7 @@ export function scratchPathOf(directory: string): string {
  * does not race with them.
  */
 export async function acquireResources(context: PodContext, isNew: boolean): Promise<Resources> {
-  await ensureUserId(context);
+  await recordNew(context, isNew);
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
   const all = [
@@ -51,11 +60,12 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
     attachNetwork(context, signal),
     fetchReferences(context.options.client, context.pod, signal),
     isNew ? makeScratch(context, signal) : Promise.resolve(undefined),
+    isNew ? findTemplate(context) : Promise.resolve(undefined),
   ] as const;
   for (const one of all) one.catch((error: unknown) => failed.abort(error));
   await Promise.allSettled(all);
   failed.signal.throwIfAborted();
-  const [images, network, references, scratch] = await Promise.all(all);
+  const [images, network, references, scratch, template] = await Promise.all(all);
   const sources = {
     ...references,
     podIP: network.eni.spec.address,
@@ -67,20 +77,28 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
     guestVolumes(context.pod, sources);
     for (const slot of context.slots) containerEnvironment(context.pod, slot.container, sources);
   }
+  const serials = imageSerials(images);
   const imageDisks = [...images.values()].map(
-    (image): MachineDisk => ({ type: "parts", serial: imageSerial(image.digest), parts: image.disk }),
+    (image): MachineDisk => ({ type: "parts", serial: serials.get(image.digest) ?? "", parts: image.disk }),
   );
   const [first, ...others] = imageDisks;
   const disks = [first, scratch, ...others].filter((one) => one !== undefined);
-  return { images, ...network, disks, sources };
+  return { images, imageSerials: serials, template, ...network, disks, sources };
 }
 
 /**
- * A host user for the VM. The record is written before anything is made for the pod: what a crash leaves behind is
- * found by it.
+ * A host user for the VM, and the VM's number when a new one is to come. The record is written before anything is made
+ * for the pod: what a crash leaves behind is found by it, and a VM that no record speaks of would run on after one.
  */
-async function ensureUserId({ record, pod, options }: PodContext): Promise<void> {
-  if (record.value.userId !== 0) return;
+async function recordNew(context: PodContext, isNew: boolean): Promise<void> {
+  const { record } = context;
+  if (record.value.userId !== 0 && !isNew) return;
+  const userId = record.value.userId === 0 ? allocateUserId(context) : record.value.userId;
+  record.change({ userId, vmCount: record.value.vmCount + (isNew ? 1 : 0) });
+  await context.noted().save();
+}
+
+function allocateUserId({ pod, options }: PodContext): number {
   const userId = options.userIds.allocate();
   if (userId === undefined) {
     throw new NodeError("every host user id for instances is taken", {
@@ -90,8 +108,16 @@ async function ensureUserId({ record, pod, options }: PodContext): Promise<void>
       remedy: "Remove finished pods, or run fewer instances on this node.",
     });
   }
-  record.change({ userId });
-  await record.save();
+  return userId;
+}
+
+/** A template that is not there is made beside the start, for the next one. */
+async function findTemplate(context: PodContext): Promise<Template | undefined> {
+  const isCold = context.pod.metadata.annotations?.[startFromAnnotation] === "cold";
+  if (isCold) return undefined;
+  const template = await context.options.templates.forStart(context.size, scratchBytes(context.pod));
+  context.stage("template");
+  return template;
 }
 
 async function pullImages(context: PodContext, signal: AbortSignal): Promise<ReadonlyMap<string, Image>> {
@@ -122,7 +148,8 @@ async function pullImages(context: PodContext, signal: AbortSignal): Promise<Rea
     }),
   );
   context.stage("image");
-  return pulled;
+  const inOrder = context.slots.map((slot) => pulled.get(slot.imageDigest)).filter((image) => image !== undefined);
+  return new Map(inOrder.map((image) => [image.digest, image]));
 }
 
 async function attachNetwork(

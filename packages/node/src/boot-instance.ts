@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { guestOverheadMiB, vcpusFor, vmOverhead } from "@isopod/api";
+import { vcpusFor, vmOverhead } from "@isopod/api";
 import { type Resources, scratchSerial } from "./acquire-resources.ts";
 import { hostnameOf } from "./container-plan.ts";
 import { Instance, machineDirectory } from "./instance.ts";
@@ -8,6 +8,7 @@ import { lastWords } from "./last-words.ts";
 import { NodeError } from "./node-error.ts";
 import type { PodContext } from "./pod-context.ts";
 import { hostsFile, resolvConf } from "./pod-files.ts";
+import { guestMemoryMiB } from "./vmm-templates.ts";
 
 /**
  * Bound of the VM process beyond what the scheduler counts: the file cache of its disks is in it too, which the kernel
@@ -34,18 +35,15 @@ export async function bootInstance(context: PodContext, resources: Resources): P
     return found;
   }
   const { record, size, podUID } = context;
-  const vmCount = record.value.vmCount + 1;
-  record.change({ vmCount });
-  // Before the VM: one that no record speaks of would run on after a crash.
-  await context.noted().save();
+  const { vmCount } = record.value;
   const directory = machineDirectory(context.directory, vmCount);
   await mkdir(directory, { recursive: true, mode: 0o711 });
-  const instance = await Instance.boot(
+  const instance = await Instance.start(
     {
       id: `${podUID}-${vmCount}`.slice(0, 63),
       directory,
       vcpus: vcpusFor(size),
-      memoryMiB: size.memoryMiB + guestOverheadMiB(size),
+      memoryMiB: guestMemoryMiB(size),
       limits: {
         cpuMilli: size.cpuMilli,
         memoryMiB: size.memoryMiB + vmOverhead(size).memoryMiB + machineSlackMiB,
@@ -59,10 +57,12 @@ export async function bootInstance(context: PodContext, resources: Resources): P
       },
       disks: resources.disks,
     },
+    resources.template,
     context.options,
     context.signal,
   );
   context.instance = instance;
+  context.startedFrom = resources.template === undefined ? "cold" : "template";
   context.stage("launched");
   try {
     await instance.connect(context.signal);
@@ -86,6 +86,7 @@ export async function bootInstance(context: PodContext, resources: Resources): P
 async function configure(context: PodContext, instance: Instance, resources: Resources): Promise<void> {
   const { pod, options, size } = context;
   const { eni, vpc, attached } = resources;
+  await attached.opened;
   await instance.configure(
     {
       hostname: hostnameOf(pod),

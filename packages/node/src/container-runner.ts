@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { backoffDelayMs, describeError, IsopodError, isAbort } from "@isopod/base";
 import { type ContainerState, type ExitStatus, GuestError } from "@isopod/guest";
-import { imageSerial, type Resources } from "./acquire-resources.ts";
+import type { Resources } from "./acquire-resources.ts";
 import type { PodSources } from "./container-environment.ts";
 import { ContainerLog, pruneAttempts } from "./container-log.ts";
 import { containerPlan } from "./container-plan.ts";
@@ -135,7 +135,7 @@ async function startOnce(context: PodContext, slot: ContainerSlot, run: VmRun, i
     if (isRetry) await remove(run, id);
     // Kubernetes reads config maps and secrets anew for every attempt.
     const sources = isRetry || isRestart ? await freshSources(context, run) : resources.sources;
-    const config = { config: image.config, diskSerial: imageSerial(image.digest) };
+    const config = { config: image.config, diskSerial: resources.imageSerials.get(image.digest) ?? "" };
     const plan = containerPlan(context.pod, slot.container, config, sources, id);
     const directory = logDirectoryOf(context, slot);
     await slot.log?.close();

@@ -14,7 +14,7 @@ import {
   type GuestStats,
   type GuestVolume,
 } from "@isopod/guest";
-import type { Machine, MachineExit, MachineSpec, Vmm } from "@isopod/vmm";
+import type { Machine, MachineExit, MachineSpec, Template, Vmm } from "@isopod/vmm";
 import type { ContainerLog } from "./container-log.ts";
 import { lastWords } from "./last-words.ts";
 
@@ -68,8 +68,16 @@ export class Instance {
     return this.#isHeard;
   }
 
-  static async boot(spec: MachineSpec, options: InstanceOptions, signal: AbortSignal): Promise<Instance> {
-    return new Instance(await options.vmm.boot(spec, signal), options);
+  /** Forks the VM, or boots it cold where there is no template. */
+  static async start(
+    spec: MachineSpec,
+    template: Template | undefined,
+    options: InstanceOptions,
+    signal: AbortSignal,
+  ): Promise<Instance> {
+    const { vmm } = options;
+    const machine = template === undefined ? await vmm.boot(spec, signal) : await vmm.fork(spec, template, signal);
+    return new Instance(machine, options);
   }
 
   /** The VM left running by an earlier process, if it still runs. */

@@ -1,4 +1,5 @@
 import { readdir } from "node:fs/promises";
+import { cpus } from "node:os";
 import { basename, join } from "node:path";
 import { isNotFound, type NetworkInterface, type Pod, resources, type VPC } from "@isopod/api";
 import { backoffDelayMs, type Clock, describeError, type Logger, retry } from "@isopod/base";
@@ -12,11 +13,12 @@ import { Instance } from "./instance.ts";
 import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
 import { uploadPrefix } from "./image-endpoint.ts";
 import { type KubeletServer, type KubeletTls, startKubeletServer } from "./kubelet-server.ts";
-import { NodeRegistration, type NodeSettings } from "./node-registration.ts";
+import { allocatableMiB, NodeRegistration, type NodeSettings } from "./node-registration.ts";
 import { hostDns } from "./pod-files.ts";
 import type { PodWorkerOptions } from "./pod-context.ts";
 import { PodWorker } from "./pod-worker.ts";
 import { UsageRecorder } from "./usage-recorder.ts";
+import { VmmTemplates } from "./vmm-templates.ts";
 
 export interface NodeAgentOptions {
   readonly client: KubeClient;
@@ -63,6 +65,7 @@ export class NodeAgent {
   readonly #events: EventRecorder;
   readonly #stop = new AbortController();
   #server: KubeletServer | undefined;
+  #templates: VmmTemplates | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #beating: Promise<void> = Promise.resolve();
 
@@ -90,8 +93,19 @@ export class NodeAgent {
       this.#earlier.set(record.podUID, record);
       if (record.userId !== 0 && !record.isReleased) this.#userIds.take(record.userId);
     }
+    const templates = new VmmTemplates({
+      vmm: this.#options.vmm,
+      scratch: this.#options.scratch,
+      logger,
+      largest: {
+        cpuMilli: Math.floor(cpus().length * settings.cpuOvercommit * 1000),
+        memoryMiB: allocatableMiB(settings),
+      },
+    });
+    this.#templates = templates;
     const workerOptions: PodWorkerOptions = {
       ...this.#options,
+      templates,
       events: this.#events,
       usage: new UsageRecorder({ client, clock, logger, nodeName: settings.name }),
       nodeName: settings.name,
@@ -111,6 +125,7 @@ export class NodeAgent {
       tls: kubeletTls,
       logger,
       images,
+      templates,
       // A directory without a record is cleared away at the next start: so are uploads that a crash cut off.
       uploadsDirectory: this.#records.directory,
       findPod: (namespace, name) => this.#findWorker(namespace, name),
@@ -154,6 +169,7 @@ export class NodeAgent {
     await Promise.all([...this.#workers.values()].map((one) => one.done));
     this.#stop.abort(new Error("the node agent stops"));
     await Promise.all([this.#running, this.#beating]);
+    await this.#templates?.close();
     await this.#events.flush();
     await this.#server?.close();
   }

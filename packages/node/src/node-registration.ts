@@ -117,14 +117,13 @@ export class NodeRegistration {
     };
     const pressed = pressures(await readHostLoad(this.#options.directory));
     if (pressed.some((one) => one.type === "DiskPressure" && one.isUnder)) this.#options.onDiskPressure();
-    const memoryMiB = Math.floor(totalmem() / 1024 / 1024);
+    const memoryMiB = hostMemoryMiB();
     const cores = cpus().length;
-    const sellableMiB = Math.max(0, Math.floor((memoryMiB - reservedMiB) * settings.memoryOvercommit));
     return {
       capacity: { cpu: String(cores), memory: `${memoryMiB}Mi`, pods: String(settings.maxPods) },
       allocatable: {
         cpu: `${Math.floor(cores * settings.cpuOvercommit * 1000)}m`,
-        memory: `${sellableMiB}Mi`,
+        memory: `${allocatableMiB(settings)}Mi`,
         pods: String(settings.maxPods),
       },
       conditions: [
@@ -170,6 +169,15 @@ export class NodeRegistration {
       await client.create(resources.leases, lease, { signal });
     }
   }
+}
+
+/** What can be sold of the host's memory. */
+export function allocatableMiB({ memoryOvercommit }: Pick<NodeSettings, "memoryOvercommit">): number {
+  return Math.max(0, Math.floor((hostMemoryMiB() - reservedMiB) * memoryOvercommit));
+}
+
+function hostMemoryMiB(): number {
+  return Math.floor(totalmem() / 1024 / 1024);
 }
 
 async function readLine(path: string): Promise<string> {

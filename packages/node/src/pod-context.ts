@@ -4,6 +4,7 @@ import {
   type NetworkInterface,
   type Pod,
   podSize,
+  startedFromAnnotation,
   startStagesAnnotation,
   type VPC,
 } from "@isopod/api";
@@ -22,6 +23,7 @@ import { RecordKeeper } from "./record-keeper.ts";
 import { StatusPublisher } from "./status-publisher.ts";
 import type { UsageRecorder } from "./usage-recorder.ts";
 import { UsageSegments } from "./usage-segments.ts";
+import type { VmmTemplates } from "./vmm-templates.ts";
 
 /** What every pod's worker on a node works with. */
 export interface PodWorkerOptions {
@@ -36,6 +38,7 @@ export interface PodWorkerOptions {
   readonly images: ImageStore;
   readonly network: HostNetwork;
   readonly scratch: ScratchDisks;
+  readonly templates: Pick<VmmTemplates, "forStart">;
   readonly records: InstanceRecords;
   readonly userIds: UserIds;
   readonly dns: DnsDefaults;
@@ -74,6 +77,8 @@ export class PodContext {
   instance: Instance | undefined;
   podIP: string;
   isSandboxReady = false;
+  /** How the VM began, once it has. */
+  startedFrom: "cold" | "template" | "snapshot" | undefined;
   failure: PodFailure | undefined;
   /** Nothing runs and nothing will again. */
   isOver = false;
@@ -107,7 +112,10 @@ export class PodContext {
       client: options.client,
       pod: () => this.pod,
       status: () => podStatus({ ...this.#view, containers: this.slots }, this.pod.status, clock.nowMs()),
-      annotations: () => ({ [startStagesAnnotation]: JSON.stringify(this.#stages) }),
+      annotations: () => ({
+        [startStagesAnnotation]: JSON.stringify(this.#stages),
+        ...(this.startedFrom === undefined ? {} : { [startedFromAnnotation]: this.startedFrom }),
+      }),
       signal: AbortSignal.any([this.gone.signal, this.detach.signal]),
     });
   }

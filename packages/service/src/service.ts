@@ -192,6 +192,7 @@ export async function startService(
       logger: logger.child({ part: "vmm" }),
       clock,
     });
+    undo.push(async () => await vmm.close());
     onProgress("node agent");
     const images = await openImageStore({
       directory: paths.images,

@@ -76,7 +76,7 @@ export class TemplateStore implements Templates {
   async remove(id: string): Promise<void> {
     const template = this.#known.get(id);
     if (template !== undefined) return await this.#drop(template);
-    throw new VmmError(`there is no template ${id}`, {
+    throw new VmmError(`template ${id} was not found`, {
       code: "NotFound",
       stage: "template",
       object: id,

@@ -1,0 +1,119 @@
+import { catalogue, formatSizeWord, guestOverheadMiB, type InstanceSize, vcpusFor } from "@isopod/api";
+import { describeError, isAbort, type Logger } from "@isopod/base";
+import type { Template, TemplateShape, Vmm } from "@isopod/vmm";
+import type { ScratchDisks } from "@isopod/volume";
+import type { NodeTemplates, TemplateView } from "./node-templates.ts";
+import { defaultScratchBytes } from "./scratch-size.ts";
+
+export interface VmmTemplatesOptions {
+  readonly vmm: Vmm;
+  readonly scratch: ScratchDisks;
+  readonly logger: Logger;
+  /** The largest size that is sold here. */
+  readonly largest: InstanceSize;
+}
+
+/** More are not kept: the ones that were not used for the longest time go. Each takes some 40 MiB of disk and memory. */
+const templatesMax = 32;
+
+/**
+ * Memory of an instance's guest. Sizes share templates: it is that of the next power of two, which costs nothing, as
+ * pages that are never touched do not exist; what was sold is enforced by the pod's cgroup in the guest.
+ */
+export function guestMemoryMiB(size: InstanceSize): number {
+  const memoryMiB = 2 ** Math.ceil(Math.log2(size.memoryMiB));
+  return memoryMiB + guestOverheadMiB({ ...size, memoryMiB });
+}
+
+/** The templates of one node, made when an instance first wants one, or ahead of time. */
+export class VmmTemplates implements NodeTemplates {
+  readonly #options: VmmTemplatesOptions;
+  readonly #stopped = new AbortController();
+  readonly #usedAt = new Map<string, number>();
+  readonly #making = new Map<string, Promise<unknown>>();
+  #uses = 0;
+
+  constructor(options: VmmTemplatesOptions) {
+    this.#options = options;
+  }
+
+  /** The template for an instance. Undefined when there is none yet: it is made beside, and the instance boots cold. */
+  async forStart(size: InstanceSize, scratchBytes: number): Promise<Template | undefined> {
+    const shape = shapeOf(size, scratchBytes);
+    const template = await this.#options.vmm.templates.find(shape);
+    if (template === undefined) this.#makeSoon(shape);
+    else this.#usedAt.set(template.id, ++this.#uses);
+    return template;
+  }
+
+  async list(): Promise<readonly TemplateView[]> {
+    return (await this.#options.vmm.templates.list()).map(viewOf);
+  }
+
+  async build(
+    sizes: readonly InstanceSize[],
+    onProgress: (line: object) => void,
+    signal: AbortSignal,
+  ): Promise<readonly TemplateView[]> {
+    const { largest } = this.#options;
+    const fitting = catalogue.filter(
+      (size) => size.cpuMilli <= largest.cpuMilli && size.memoryMiB <= largest.memoryMiB,
+    );
+    const built = new Map<string, TemplateView>();
+    for (const size of sizes.length === 0 ? fitting : sizes) {
+      onProgress({ stage: "build", size: formatSizeWord(size) });
+      const template = await this.#make(shapeOf(size, defaultScratchBytes), signal);
+      built.set(template.id, viewOf(template));
+    }
+    return [...built.values()];
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#options.vmm.templates.remove(id);
+  }
+
+  /** Ends what is being made. */
+  async close(): Promise<void> {
+    this.#stopped.abort(new Error("the node agent stops"));
+    await Promise.allSettled(this.#making.values());
+  }
+
+  #makeSoon(shape: TemplateShape): void {
+    const key = JSON.stringify(shape);
+    if (this.#making.has(key)) return;
+    const { logger } = this.#options;
+    const making = this.#make(shape, this.#stopped.signal)
+      .catch((error: unknown) => {
+        if (isAbort(error) || this.#stopped.signal.aborted) return;
+        logger.warn({ ...shape, reason: describeError(error) }, "a template could not be made; instances boot cold");
+      })
+      .finally(() => this.#making.delete(key));
+    this.#making.set(key, making);
+  }
+
+  async #make(shape: TemplateShape, signal: AbortSignal): Promise<Template> {
+    const { vmm, scratch } = this.#options;
+    const until = AbortSignal.any([signal, this.#stopped.signal]);
+    const makeScratch = async (path: string, userId: number) =>
+      await scratch.create(path, shape.scratchBytes, userId, until);
+    const template = await vmm.templates.build(shape, makeScratch, until);
+    this.#usedAt.set(template.id, ++this.#uses);
+    await this.#removeLeastUsed();
+    return template;
+  }
+
+  async #removeLeastUsed(): Promise<void> {
+    const { templates } = this.#options.vmm;
+    const usedAt = (one: Template): number => this.#usedAt.get(one.id) ?? 0;
+    const surplus = (await templates.list()).toSorted((a, b) => usedAt(b) - usedAt(a)).slice(templatesMax);
+    for (const { id } of surplus) await templates.remove(id).catch(() => {});
+  }
+}
+
+function shapeOf(size: InstanceSize, scratchBytes: number): TemplateShape {
+  return { vcpus: vcpusFor(size), memoryMiB: guestMemoryMiB(size), scratchBytes };
+}
+
+function viewOf({ id, shape, sizeBytes, builtMicros, isLoaded }: Template): TemplateView {
+  return { id, ...shape, sizeBytes, builtMicros, isLoaded };
+}
