@@ -1,5 +1,5 @@
-import { open, rm } from "node:fs/promises";
-import type { Logger } from "@isopod/base";
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { type Logger, systemErrorCode } from "@isopod/base";
 import type { ScratchDisk, ScratchDisks } from "./contract.ts";
 import { ext4Template } from "./ext4-template.ts";
 import { emptyQcow2 } from "./qcow2.ts";
@@ -49,12 +49,26 @@ export function createScratchDisks(options: ScratchDisksOptions): ScratchDisks {
 
 /** Not synced: a scratch disk that a power loss catches belongs to a VM that is gone too. */
 async function writeQcow2(path: string, sizeBytes: number, userId: number): Promise<void> {
-  await rm(path, { force: true });
   const image = emptyQcow2(sizeBytes);
-  await using file = await open(path, "wx", 0o600);
-  for (const { offset, bytes } of image.extents) await file.write(bytes, 0, bytes.length, offset);
-  await file.truncate(image.fileSizeBytes);
-  await file.chown(userId, userId);
+  await using file = await openNew(path);
+  // In any order: nobody reads it before all of it is there.
+  await Promise.all([
+    ...image.extents.map(async ({ offset, bytes }) => await file.write(bytes, 0, bytes.length, offset)),
+    // Longer than all its pieces: what lies between them stays a hole.
+    file.truncate(image.fileSizeBytes),
+    file.chown(userId, userId),
+  ]);
+}
+
+/** A file of its own, also where one was before: what has that open keeps it to itself. */
+async function openNew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, "wx", 0o600);
+  } catch (error) {
+    if (systemErrorCode(error) !== "EEXIST") throw error;
+    await rm(path, { force: true });
+    return await open(path, "wx", 0o600);
+  }
 }
 
 function checkSize(path: string, sizeBytes: number): void {

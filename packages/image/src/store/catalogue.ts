@@ -1,5 +1,5 @@
 import { type Logger, writeFileAtomically } from "@isopod/base";
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, isDigest } from "../digest.ts";
 import { asObject, asString, parseJson, stringsOf } from "../registry/json-value.ts";
@@ -9,7 +9,8 @@ import type { StorePaths } from "./store-paths.ts";
 
 /**
  * Images, their names and who holds them: small files, one fact each, written atomically; all of them also in memory.
- * Memory changes at once, in the turn of the call; the file follows. Changes are to be made inside the store's mutex.
+ * Memory changes at once, in the turn of the call; the file follows. Changes are to be made inside the store's mutex,
+ * but for holds: they must not wait for a pull that commits.
  */
 export class Catalogue {
   readonly #paths: StorePaths;
@@ -17,6 +18,8 @@ export class Catalogue {
   readonly #images = new Map<Digest, ImageRecord>();
   readonly #references = new Map<string, Digest>();
   readonly #holds = new Map<string, readonly Digest[]>();
+  /** The last write of each holder's file that is not done yet. */
+  readonly #holdWrites = new Map<string, Promise<void>>();
 
   constructor(paths: StorePaths, logger: Logger) {
     this.#paths = paths;
@@ -108,17 +111,40 @@ export class Catalogue {
     await rm(this.#paths.reference(reference), { force: true });
   }
 
+  /**
+   * In memory at once, also outside the mutex: from then on nothing collects or removes the image. Resolves when the
+   * file is there, so that `kill -9` of this process does not lose the hold. It is not synced: a power loss ends
+   * whoever holds the image too, and the start of an instance waits for this.
+   */
   async hold(digest: Digest, holder: string): Promise<void> {
     const held = this.#holds.get(holder) ?? [];
-    if (held.includes(digest)) return;
-    const digests = [...held, digest];
-    this.#holds.set(holder, digests);
-    await writeFileAtomically(this.#paths.hold(holder), JSON.stringify({ holder, digests }));
+    if (!held.includes(digest)) this.#holds.set(holder, [...held, digest]);
+    await this.#writeHolds(holder);
   }
 
   async release(holder: string): Promise<void> {
     this.#holds.delete(holder);
-    await rm(this.#paths.hold(holder), { force: true });
+    await this.#writeHolds(holder);
+  }
+
+  /** Brings a holder's file to what memory says, after the writes of it that are under way. */
+  async #writeHolds(holder: string): Promise<void> {
+    const path = this.#paths.hold(holder);
+    const before = this.#holdWrites.get(holder) ?? Promise.resolve();
+    const write = before.then(async () => {
+      const digests = this.#holds.get(holder);
+      if (digests === undefined) return await rm(path, { force: true });
+      // Begins as an atomic write's temporary file does: a start removes it.
+      await writeFile(`${path}.tmp-hold`, JSON.stringify({ holder, digests }));
+      await rename(`${path}.tmp-hold`, path);
+    });
+    const ended = write
+      .catch(() => {})
+      .then(() => {
+        if (this.#holdWrites.get(holder) === ended) this.#holdWrites.delete(holder);
+      });
+    this.#holdWrites.set(holder, ended);
+    await write;
   }
 }
 

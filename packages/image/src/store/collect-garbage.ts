@@ -23,8 +23,10 @@ export async function collectGarbage({ paths, mutex, blobs, catalogue }: Collect
     let removedBlobs = 0;
     let freedBytes = 0;
     for (const { digest } of catalogue.images) {
+      const { blocks } = await stat(paths.metadataBlob(digest));
+      // Looked at in the turn that removes it: a hold does not wait for the mutex.
       if (catalogue.referencesOf(digest).length > 0 || catalogue.holdersOf(digest).length > 0) continue;
-      freedBytes += (await stat(paths.metadataBlob(digest))).blocks * 512;
+      freedBytes += blocks * 512;
       removedBlobs++;
       await catalogue.removeImage(digest);
     }

@@ -131,17 +131,14 @@ export class DiskImageStore implements ImageStore {
   }
 
   async hold(digest: string, holder: string): Promise<void> {
-    const { mutex, catalogue } = this.#parts;
-    await mutex.run(async () => {
-      const record = isDigest(digest) ? catalogue.image(digest) : undefined;
-      if (record === undefined) throw this.#error("NotFound", digest, "is not on this host");
-      await catalogue.hold(record.digest, holder);
-    });
+    const { catalogue } = this.#parts;
+    const record = isDigest(digest) ? catalogue.image(digest) : undefined;
+    if (record === undefined) throw this.#error("NotFound", digest, "is not on this host");
+    await this.#track(undefined, async () => await catalogue.hold(record.digest, holder));
   }
 
   async release(holder: string): Promise<void> {
-    const { mutex, catalogue } = this.#parts;
-    await mutex.run(async () => await catalogue.release(holder));
+    await this.#track(undefined, async () => await this.#parts.catalogue.release(holder));
   }
 
   async collectGarbage(): Promise<CollectResult> {

@@ -81,6 +81,28 @@ test("a held image cannot be removed nor collected, until its last holder lets g
   await assert.rejects(store.remove("reg.io/one:v1"), isError("NotFound"));
 });
 
+test("a hold that comes while garbage is collected either keeps the image or is refused", async () => {
+  await using directory = await temporaryDirectory();
+  const at = join(directory.path, "store");
+  await using store = await openStore(at);
+  for (let turns = 0; turns < 8; turns++) {
+    const digest = one.manifest.digest;
+    await store.load(await layout(directory.path, "reg.io/one:v1", one));
+    // Its name moves on: nothing but a hold keeps it now.
+    await store.load(await layout(directory.path, "reg.io/one:v1", two));
+    const collecting = store.collectGarbage();
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const isHeld = await store.hold(digest, "a").then(
+      () => true,
+      () => false,
+    );
+    await collecting;
+    assert.equal((await store.get(digest)) !== undefined, isHeld);
+    await store.release("a");
+    await store.collectGarbage();
+  }
+});
+
 test("a store that is opened again has what it had; damaged and half-made files are dropped", async () => {
   await using directory = await temporaryDirectory();
   const at = join(directory.path, "store");
