@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isAbort, type Logger, silentLogger, systemErrorCode } from "@isopod/base";
 import { GuestClient } from "./guest-client.ts";
 import { GuestError } from "./guest-error.ts";
-import { Greeting, repeatDelaysMs } from "./handshake.ts";
+import { filler, Greeting, repeatDelaysMs } from "./handshake.ts";
 
 export interface ConnectOptions {
   /** Unix socket of QEMU's chardev behind the port `isopod.agent`. */
@@ -13,6 +13,8 @@ export interface ConnectOptions {
   /** How long an agent may take to answer, booting included; default 30,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** The agent was saved in the middle of a session, and waits for its host: the first HELLO tells it otherwise. */
+  readonly isSessionDead?: boolean;
 }
 
 /** Between two attempts to open a socket that QEMU has not made yet, or has taken away. */
@@ -29,7 +31,7 @@ export async function connectGuest(options: ConnectOptions): Promise<GuestClient
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   try {
-    const socket = await greetUntilHeard(options.socketPath, signal);
+    const socket = await greetUntilHeard(options, signal);
     const session = connectHttp2("http://agent", {
       createConnection: () => socket,
       // The agent counts on this window when it decides which output the host must have: see agent/src/output.rs.
@@ -51,7 +53,7 @@ export async function greetGuest(options: Omit<ConnectOptions, "logger">): Promi
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   try {
-    (await greetUntilHeard(options.socketPath, signal)).destroy();
+    (await greetUntilHeard(options, signal)).destroy();
   } catch (cause) {
     throw greetingFailure(options, timeoutMs, cause);
   }
@@ -70,11 +72,12 @@ function greetingFailure(options: ConnectOptions, timeoutMs: number, cause: unkn
   });
 }
 
-async function greetUntilHeard(socketPath: string, signal: AbortSignal): Promise<Socket> {
+async function greetUntilHeard(options: ConnectOptions, signal: AbortSignal): Promise<Socket> {
+  const { socketPath, isSessionDead = false } = options;
   for (;;) {
     signal.throwIfAborted();
     try {
-      return await greet(await openSocket(socketPath, signal), signal);
+      return await greet(await openSocket(socketPath, signal), isSessionDead, signal);
     } catch (error) {
       const code = systemErrorCode(error);
       const isTransient = code === "ENOENT" || code === "ECONNREFUSED" || code === "ECONNRESET" || code === "EPIPE";
@@ -110,7 +113,7 @@ async function openSocket(socketPath: string, signal: AbortSignal): Promise<Sock
 }
 
 /** Says HELLO until the READY of the last one has come; the socket is then at the first byte of the session. */
-async function greet(socket: Socket, signal: AbortSignal): Promise<Socket> {
+async function greet(socket: Socket, isSessionDead: boolean, signal: AbortSignal): Promise<Socket> {
   const greeting = new Greeting();
   let timer: NodeJS.Timeout | undefined;
   let stop = (): void => {};
@@ -119,7 +122,10 @@ async function greet(socket: Socket, signal: AbortSignal): Promise<Socket> {
       const say = (attempt: number): void => {
         // Once heard, the READY of the last HELLO is on its way; only after a long silence is another one said.
         const isLate = attempt > repeatDelaysMs.length;
-        if ((!greeting.isHeard || isLate) && socket.writableLength === 0) socket.write(greeting.next(attempt));
+        if ((!greeting.isHeard || isLate) && socket.writableLength === 0) {
+          if (attempt === 0 && isSessionDead) socket.write(filler);
+          socket.write(greeting.next(attempt));
+        }
         timer = setTimeout(say, repeatDelaysMs[attempt] ?? repeatDelaysMs.at(-1), attempt + 1);
       };
       const onData = (data: Buffer): void => {

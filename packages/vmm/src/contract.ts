@@ -66,6 +66,13 @@ export interface MachineExit {
   readonly consoleTail: string;
 }
 
+export interface SnapshotSummary {
+  /** How long the guest stood still. */
+  readonly pausedMs: number;
+  /** On the host's disk. */
+  readonly sizeBytes: number;
+}
+
 export interface Machine {
   readonly id: string;
   readonly pid: number;
@@ -79,6 +86,19 @@ export interface Machine {
   readonly exited: Promise<MachineExit>;
   /** Puts the CPU quota of fractions of a vCPU into force; called when the first container starts. */
   limitCpu(): Promise<void>;
+  /** The guest stands still: it was stopped by {@link pause}, also by an earlier process. */
+  readonly isPaused: boolean;
+  /** Stops the guest's CPUs, and with them its clock; what it has on the line waits. Idempotent. */
+  pause(): Promise<void>;
+  /** Lets it go on. Its wall clock is behind by then. Idempotent. */
+  resume(): Promise<void>;
+  /**
+   * Saves memory, devices and scratch disk as of one instant, as a template of its own in the new directory `directory`,
+   * to be opened by {@link Vmm.openSnapshot}. The guest runs on while its memory is written, stands still for a moment,
+   * and then goes on (one that was paused stays so). An aborted signal cancels it: then nothing is left of it and the
+   * guest goes on as if nothing had been asked. Throws `VmmError` (stage `snapshot`).
+   */
+  snapshot(directory: string, signal?: AbortSignal): Promise<SnapshotSummary>;
   /** Ends the monitor at once and waits until it is gone. Idempotent. */
   kill(): Promise<void>;
   /** Forgets the machine without ending it (the caller is about to exit). */
@@ -104,6 +124,8 @@ export interface Template {
   readonly builtMicros: number;
   /** Its memory is in the host's memory, so that a fork begins at once. */
   readonly isLoaded: boolean;
+  /** Gives that memory back, once no fork has it; the next fork loads it again. */
+  unload(): Promise<void>;
 }
 
 /**
@@ -145,6 +167,12 @@ export interface Vmm {
    */
   fork(spec: MachineSpec, template: Template, signal?: AbortSignal): Promise<Machine>;
   readonly templates: Templates;
+  /**
+   * The snapshot of that directory, for {@link fork}: the fork goes on where the snapshot's machine was, its containers
+   * running, and is to be given an identity of its own. It has as many disks. Undefined when there is none, or a damaged
+   * one. Whoever opens it gives it back by `unload`; deleting the directory afterwards hurts no fork.
+   */
+  openSnapshot(directory: string): Promise<Template | undefined>;
   /**
    * The machine of that directory if its monitor still runs (pid, start time and QMP agree); otherwise whatever it
    * left is cleared away. A guest that ended while nobody was there is found, and its `exited` tells of it.

@@ -25,6 +25,8 @@ export const vmmErrorCodes = [
   "NotFound",
   /** A template could not be made, or its files are not what they were. */
   "TemplateFailed",
+  /** A machine could not be saved; it runs on. */
+  "SnapshotFailed",
   /** A running monitor refused a command, answered nonsense, or is held by another client. */
   "MonitorFailed",
 ] as const;

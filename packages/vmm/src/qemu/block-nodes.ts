@@ -1,11 +1,25 @@
 import type { MachineDisk } from "../contract.ts";
 import type { LaunchDescriptor } from "./launch-plan.ts";
+import { isRecord } from "./qmp-codec.ts";
 import { vmdkDescriptor } from "./vmdk-descriptor.ts";
 
 /** A file below a writable disk, which is only read. */
 export interface BackingFile {
   readonly format: "raw" | "qcow2";
   readonly path: string;
+}
+
+/** A chain of files as it was written down; undefined when it is none. */
+export function parseBacking(value: unknown): readonly BackingFile[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const chain: BackingFile[] = [];
+  for (const one of value) {
+    if (!isRecord(one) || typeof one["path"] !== "string") return undefined;
+    const { format, path } = one;
+    if (format !== "raw" && format !== "qcow2") return undefined;
+    chain.push({ format, path });
+  }
+  return chain;
 }
 
 /** What may be behind a slot: a tenant's disk, or what a template has in its place. */

@@ -132,6 +132,12 @@ export async function limitCgroupCpu(paths: CgroupPaths, cpuMilli: number): Prom
   await writeFile(join(paths.cpu, "cpu.cfs_quota_us"), String(quotaMicros));
 }
 
+/** Bounds the memory anew. Throws the system's error when more is in use than that and cannot be given back. */
+export async function limitCgroupMemory(paths: CgroupPaths, memoryMiB: number): Promise<void> {
+  const file = paths.version === 2 ? "memory.max" : "memory.limit_in_bytes";
+  await writeFile(join(paths.memory, file), String(memoryMiB * 1024 * 1024));
+}
+
 /** True when the kernel killed something in the cgroup because it outgrew its memory bound. */
 export async function wasKilledForMemory(paths: CgroupPaths): Promise<boolean> {
   const file = join(paths.memory, paths.version === 2 ? "memory.events" : "memory.oom_control");

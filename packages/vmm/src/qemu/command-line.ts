@@ -32,6 +32,8 @@ export type Origin =
       readonly statePath: string;
       /** What the scratch disk had below it, or was, when the state was saved. */
       readonly scratchBacking: readonly BackingFile[];
+      /** The guest does not run on by itself, nor do forks of what is saved of it here know that it did not. */
+      readonly isHeld?: true;
     };
 
 export interface MonitorCommand {
@@ -170,7 +172,10 @@ function memoryArguments(
 }
 
 function originArguments(origin: Origin, kernelCommandLine: string): readonly string[] {
-  if (origin.type === "saved") return ["-incoming", "defer"];
+  if (origin.type === "saved") {
+    const held = origin.isHeld === true ? ["-S", "-global", "migration.store-global-state=off"] : [];
+    return ["-incoming", "defer", ...held];
+  }
   const initramfs = origin.initramfsPath === undefined ? [] : ["-initrd", origin.initramfsPath];
   return ["-kernel", origin.kernelPath, "-append", kernelCommandLine, ...initramfs];
 }

@@ -1,12 +1,21 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "@isopod/base";
+import { type BackingFile, parseBacking } from "./block-nodes.ts";
 import type { CgroupPaths } from "./cgroup.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 import { isRecord } from "./qmp-codec.ts";
 
 /** The files of a machine's directory. The sockets are the launcher's work. */
 export const machineFiles = Object.freeze({ record: "machine.json", qmp: "qmp.sock", agent: "agent.sock" });
+
+export interface SavedParts {
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  /** Of all disks, in the order of their slots. */
+  readonly serials: readonly string[];
+  readonly scratch: { readonly path: string; readonly sizeBytes: number; readonly backing: readonly BackingFile[] };
+}
 
 /**
  * What a later process needs to find a machine, or to clear away what is left of it. Written without a process before
@@ -17,6 +26,8 @@ export interface MachineRecord {
   readonly cgroups: CgroupPaths;
   /** The quota of `Machine.limitCpu`. */
   readonly cpuMilli: number;
+  /** What a snapshot of it is made of; absent for a machine that cannot have one. */
+  readonly saved?: SavedParts;
   readonly process?: ProcessIdentity;
 }
 
@@ -52,11 +63,24 @@ function parse(text: string): MachineRecord | undefined {
   if (typeof cpu !== "string" || typeof memory !== "string" || typeof pids !== "string") return undefined;
   const { id, cpuMilli, process: identity } = record;
   if (typeof cpuMilli !== "number") return undefined;
-  const known = { id, cpuMilli, cgroups: { version, cpu, memory, pids } as const };
+  const saved = parseSaved(record["saved"]);
+  const cgroups = { version, cpu, memory, pids } as const;
+  const known = { id, cpuMilli, cgroups, ...(saved === undefined ? {} : { saved }) };
   if (!isRecord(identity)) return known;
   const { pid, startTicks, bootId } = identity;
   if (typeof pid !== "number" || typeof startTicks !== "string" || typeof bootId !== "string") return undefined;
   return { ...known, process: { pid, startTicks, bootId } };
+}
+
+function parseSaved(value: unknown): SavedParts | undefined {
+  if (!isRecord(value) || !isRecord(value["scratch"]) || !Array.isArray(value["serials"])) return undefined;
+  const { vcpus, memoryMiB } = value;
+  const { path, sizeBytes } = value["scratch"];
+  const serials = value["serials"].filter((one) => typeof one === "string");
+  const backing = parseBacking(value["scratch"]["backing"]);
+  if (typeof vcpus !== "number" || typeof memoryMiB !== "number" || backing === undefined) return undefined;
+  if (typeof path !== "string" || typeof sizeBytes !== "number") return undefined;
+  return { vcpus, memoryMiB, serials, scratch: { path, sizeBytes, backing } };
 }
 
 function hasId(

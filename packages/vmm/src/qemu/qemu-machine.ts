@@ -3,14 +3,17 @@ import type { FileHandle } from "node:fs/promises";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Logger } from "@isopod/base";
-import type { Machine, MachineExit } from "../contract.ts";
-import { limitCgroupCpu, removeCgroup, wasKilledForMemory } from "./cgroup.ts";
+import type { Machine, MachineExit, SnapshotSummary } from "../contract.ts";
+import { VmmError } from "../errors.ts";
+import { limitCgroupCpu, limitCgroupMemory, removeCgroup, wasKilledForMemory } from "./cgroup.ts";
 import { consoleRingBytes } from "./command-line.ts";
 import { machineFiles, type MachineRecord } from "./machine-record.ts";
 import { isRunning, type ProcessIdentity } from "./process-identity.ts";
 import type { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
+import type { BootSettings } from "./start-machine.ts";
 import { saveState } from "./template/save-machine.ts";
+import { takeSnapshot } from "./template/take-snapshot.ts";
 
 /** How much of each log is kept in a {@link MachineExit}. */
 const tailBytes = 4096;
@@ -18,6 +21,10 @@ const tailBytes = 4096;
 export const stderrBytes = 64 * 1024;
 /** How long a monitor told to quit, or one whose control socket is gone, has before it is killed. */
 const graceMs = 3000;
+/** The monitor, its translated code and its buffers, beside all of the guest's memory. */
+const snapshotSlackMiB = 320;
+/** Between two looks at a machine that loads its state. */
+const loadPollMs = 5;
 /** How long a machine stopped by a full host disk waits before it tries again. */
 const noSpaceRetryMs = 5000;
 
@@ -32,6 +39,8 @@ export interface QemuMachineParts {
   readonly stderr: FileHandle | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** For the machines that a snapshot takes. */
+  readonly settings: BootSettings;
   /** Called once, when the machine is gone or detached. */
   readonly onForgotten: () => void;
 }
@@ -53,6 +62,8 @@ export class QemuMachine implements Machine {
   #isKilled = false;
   #isGone = false;
   #isWaitingForSpace = false;
+  #isPaused = false;
+  #stoppedAtMs = 0;
 
   constructor(parts: QemuMachineParts) {
     this.#parts = parts;
@@ -77,9 +88,65 @@ export class QemuMachine implements Machine {
     await this.exited;
   }
 
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  async pause(): Promise<void> {
+    await this.#parts.qmp.execute("stop");
+    this.#isPaused = true;
+  }
+
+  async resume(): Promise<void> {
+    await this.#parts.qmp.execute("cont");
+    this.#isPaused = false;
+  }
+
+  async snapshot(directory: string, signal?: AbortSignal): Promise<SnapshotSummary> {
+    const { settings, clock } = this.#parts;
+    const { id, saved, cgroups } = this.#parts.record;
+    if (saved === undefined) {
+      throw new VmmError(
+        `machine ${id} has no network, image or scratch disk of its own, or was made by another version`,
+        {
+          code: "SnapshotFailed",
+          stage: "snapshot",
+          object: id,
+          remedy: "Start it again, then take the snapshot.",
+        },
+      );
+    }
+    // Every page is looked at, and those of a template that were never touched are made for that.
+    await limitCgroupMemory(cgroups, saved.memoryMiB + snapshotSlackMiB);
+    const { launcherPath } = settings;
+    const source = {
+      id,
+      saved,
+      save: async (path: string) => {
+        this.#stoppedAtMs = 0;
+        await this.save({ path, launcherPath, isMemoryIncluded: true, clock, signal });
+        return { stoppedAtMs: this.#stoppedAtMs === 0 ? clock.monotonicMs() : this.#stoppedAtMs };
+      },
+      goOn: async () => {
+        if (!this.#isPaused) await this.#parts.qmp.execute("cont");
+      },
+    };
+    return await takeSnapshot(directory, source, settings, signal);
+  }
+
   /** Writes the machine's state into a file, see {@link saveState}; it is stopped afterwards. */
   async save(options: Parameters<typeof saveState>[1]): Promise<void> {
     await saveState(this.#parts.qmp, options);
+  }
+
+  /** Resolves when a machine that begins with saved state has loaded it. Rejects when it cannot, or ended. */
+  async untilLoaded(signal: AbortSignal | undefined): Promise<void> {
+    const { qmp, clock } = this.#parts;
+    for (;;) {
+      const answer = await qmp.execute("query-status");
+      if (isRecord(answer) && answer["status"] !== "inmigrate") return;
+      await clock.sleep(loadPollMs, signal);
+    }
   }
 
   detach(): void {
@@ -96,6 +163,10 @@ export class QemuMachine implements Machine {
     const answer = await this.#parts.qmp.execute("query-status");
     const status = isRecord(answer) ? answer["status"] : undefined;
     if (status === "shutdown" || status === "guest-panicked") this.#onEvent("SHUTDOWN", { guest: true });
+    // Also one that was stopped for a snapshot when the service ended: its owner knows which it was, and resumes it.
+    if (status === "paused" || status === "postmigrate") this.#isPaused = true;
+    // A snapshot that nobody waits for any more would stop the guest at its end.
+    if (status === "running") await this.#parts.qmp.execute("migrate_cancel");
     if (status === "io-error") this.#onEvent("BLOCK_IO_ERROR", { action: "stop" });
   }
 
@@ -104,6 +175,7 @@ export class QemuMachine implements Machine {
       this.#hasGuestEnded = true;
       void this.#end();
     }
+    if (name === "STOP") this.#stoppedAtMs = this.#parts.clock.monotonicMs();
     if (name === "BLOCK_IO_ERROR" && data["action"] === "stop") void this.#continueLater();
   }
 

@@ -1,6 +1,6 @@
 import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { type Clock, type Logger, systemClock } from "@isopod/base";
+import { type Clock, describeError, type Logger, systemClock } from "@isopod/base";
 import type { Accelerator, Machine, MachineSpec, Template, Vmm } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type AcceleratorChoice, chooseAccelerator, hostCpuModel } from "./accelerator.ts";
@@ -107,11 +107,7 @@ class QemuVmm implements Vmm {
     checkFork(spec, template);
     const { statePath, scratchBacking } = template;
     const memory = { path: await template.load(), isShared: false };
-    return await this.#start(
-      spec,
-      { type: "saved", memory, statePath, scratchBacking, isMemoryInState: false },
-      signal,
-    );
+    return await this.#start(spec, { type: "saved", memory, statePath, scratchBacking }, signal);
   }
 
   async #start(spec: MachineSpec, beginning: Beginning, signal: AbortSignal | undefined): Promise<Machine> {
@@ -130,6 +126,17 @@ class QemuVmm implements Vmm {
     } catch (error) {
       forget();
       throw error;
+    }
+  }
+
+  async openSnapshot(directory: string): Promise<Template | undefined> {
+    const snapshot = await SavedTemplate.open(directory, this.#settings.launcherPath);
+    try {
+      await snapshot?.load();
+      return snapshot;
+    } catch (error) {
+      this.#settings.logger.warn({ directory, reason: describeError(error) }, "a snapshot cannot be used");
+      return undefined;
     }
   }
 
@@ -191,9 +198,21 @@ class QemuVmm implements Vmm {
       if (!(await isRunning(identity))) return await this.#attach(directory);
       throw error;
     }
-    const { clock, logger } = this.#settings;
+    const settings = this.#settings;
+    const { clock, logger } = settings;
     const onForgotten = () => void this.#machines.delete(directory);
-    const parts = { directory, record, process: identity, qmp, child: undefined, stderr, clock, logger, onForgotten };
+    const parts = {
+      directory,
+      record,
+      process: identity,
+      qmp,
+      child: undefined,
+      stderr,
+      clock,
+      logger,
+      onForgotten,
+      settings,
+    };
     const machine = new QemuMachine(parts);
     try {
       await machine.catchUp();
@@ -209,7 +228,8 @@ class QemuVmm implements Vmm {
 }
 
 /** Saved state describes the slots as they were: a machine that differs would not take it. */
-function checkFork(spec: MachineSpec, { id, shape }: Template): void {
+function checkFork(spec: MachineSpec, template: SavedTemplate): void {
+  const { id, shape } = template;
   const [image, scratch] = spec.disks;
   const problem =
     spec.vcpus !== shape.vcpus || spec.memoryMiB !== shape.memoryMiB
@@ -220,7 +240,9 @@ function checkFork(spec: MachineSpec, { id, shape }: Template): void {
           ? "its first disk is not read-only"
           : scratch?.type !== "qcow2" || scratch.sizeBytes !== shape.scratchBytes
             ? `template ${id} has a scratch disk of ${shape.scratchBytes} bytes`
-            : undefined;
+            : template.scsiDisks !== undefined && spec.disks.length !== template.scsiDisks + 2
+              ? `${id} has ${template.scsiDisks + 2} disks`
+              : undefined;
   if (problem === undefined) return;
   throw new VmmError(`machine ${spec.id} cannot be forked: ${problem}`, {
     code: "InvalidSpec",

@@ -16,7 +16,7 @@ import {
 } from "./command-line.ts";
 import { launch } from "./launch.ts";
 import type { LaunchPlan } from "./launch-plan.ts";
-import { machineFiles, type MachineRecord, writeMachineRecord } from "./machine-record.ts";
+import { machineFiles, type MachineRecord, type SavedParts, writeMachineRecord } from "./machine-record.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { QemuMachine, readTail, removeMachineTraces, stderrBytes } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -43,7 +43,8 @@ const monitorStartMs = 30_000;
 /** How a machine begins: with the kernel of the settings, or with what was saved of another. */
 export type Beginning =
   | { readonly type: "kernel"; readonly memory?: MemoryFile }
-  | (Origin & { readonly type: "saved"; readonly isMemoryInState: boolean });
+  /** With `isHeld` the memory is in the state too. */
+  | (Origin & { readonly type: "saved" });
 
 /** Starts a machine; returns once its monitor answers. Throws `VmmError`, having left nothing behind. */
 export async function startMachine(
@@ -56,7 +57,9 @@ export async function startMachine(
   checkMachineSpec(spec, [machineFiles.qmp, machineFiles.agent]);
   signal?.throwIfAborted();
   const cgroups = machineCgroup(settings.cgroupRoots, spec.id);
-  const record: MachineRecord = { id: spec.id, cpuMilli: spec.limits.cpuMilli, cgroups };
+  const saved = savedParts(spec, beginning);
+  const base = { id: spec.id, cpuMilli: spec.limits.cpuMilli, cgroups };
+  const record: MachineRecord = saved === undefined ? base : { ...base, saved };
   // Held here as soon as it exists, because the clean-up below needs it wherever the boot stopped.
   const started: { process?: ProcessIdentity; stderr?: FileHandle; child?: ChildProcess } = {};
   await checkEmpty(spec);
@@ -86,7 +89,8 @@ export async function startMachine(
     const qmp = await connectToMonitor(spec, beginning, child, stderr, signal);
     const { clock, logger } = settings;
     const { directory } = spec;
-    return new QemuMachine({ directory, record, process: identity, qmp, child, stderr, clock, logger, onForgotten });
+    const parts = { directory, record, process: identity, qmp, child, stderr, clock, logger, onForgotten, settings };
+    return new QemuMachine(parts);
   } catch (error) {
     await endChild(started.child);
     await started.stderr?.close();
@@ -123,15 +127,29 @@ function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beg
   };
 }
 
+/** What a snapshot will need to know; undefined of a machine that lacks what a fork must have. */
+function savedParts(spec: SlottedMachine, beginning: Beginning): SavedParts | undefined {
+  const [, scratch] = spec.disks;
+  if (spec.network === undefined || scratch?.type !== "qcow2") return undefined;
+  const { path, sizeBytes, backingPath } = scratch;
+  const own = backingPath === undefined ? [] : [{ format: "raw", path: backingPath } as const];
+  const backing = beginning.type === "saved" ? beginning.scratchBacking : own;
+  const serials = spec.disks.map((disk) => disk.serial);
+  return { vcpus: spec.vcpus, memoryMiB: spec.memoryMiB, serials, scratch: { path, sizeBytes, backing } };
+}
+
 function kernelBinds({ kernelPath, initramfsPath }: BootSettings): LaunchPlan["binds"] {
   const kernel = { source: kernelPath, target: "kernel" };
   return initramfsPath === undefined ? [kernel] : [kernel, { source: initramfsPath, target: "initramfs" }];
 }
 
-/** A disk with its metadata, or what is saved of the memory: the monitor has no reason to write a larger file. */
+/**
+ * A disk with its metadata, or what is saved of the memory, some pages of it several times: the monitor has no reason to
+ * write a larger file.
+ */
 function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
   const sizes = disks.map((disk) => (disk.type === "qcow2" ? disk.sizeBytes : 0));
-  return Math.ceil(Math.max(memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
+  return Math.ceil(Math.max(5 * memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
 }
 
 /** The socket listens since before the exec, so the connection waits in its queue; a monitor that ends closes it. */
@@ -146,7 +164,7 @@ async function connectToMonitor(
     return await QmpClient.connect(join(spec.directory, machineFiles.qmp), {
       timeoutMs: monitorStartMs,
       first:
-        beginning.type === "kernel" ? [] : incomingCommands(beginning.isMemoryInState ? "in the state" : "in the file"),
+        beginning.type === "kernel" ? [] : incomingCommands(beginning.isHeld === true ? "in the state" : "in the file"),
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (cause) {

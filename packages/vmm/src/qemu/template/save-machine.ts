@@ -11,6 +11,10 @@ import { digestOfFiles } from "./template-key.ts";
 
 /** Between two looks at a migration. */
 const pollMs = 5;
+/** After so many passes over the memory of a guest that writes faster than they are done, it is stopped for the rest. */
+const passesMax = 3;
+/** QEMU's longest, 2000 s: the pass that begins is the last. */
+const anyDowntimeMs = 2_000_000;
 
 /**
  * Writes a machine's device state, and its memory unless that is in a shared file, into a new file. The machine is
@@ -48,6 +52,10 @@ export async function saveState(
         remedy: "The machine goes on as before; look for a full disk, then try again.",
       });
     }
+    const ram = isRecord(answer) && isRecord(answer["ram"]) ? answer["ram"] : {};
+    if (Number(ram["dirty-sync-count"] ?? 0) > passesMax) {
+      await qmp.execute("migrate-set-parameters", { "downtime-limit": anyDowntimeMs });
+    }
     if (signal?.aborted === true && status !== "cancelling") await qmp.execute("migrate_cancel");
     await clock.sleep(pollMs);
   }
@@ -63,12 +71,13 @@ export async function sealTemplate(
     readonly scratchBacking: readonly BackingFile[];
     readonly builtMicros: number;
     readonly launcherPath: string;
+    readonly scsiDisks?: number;
   },
 ): Promise<void> {
-  const { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath } = parts;
+  const { memoryPath, launcherPath, ...manifest } = parts;
   const packed = join(directory, templateFiles.memory);
   await runCommand(launcherPath, ["pack", memoryPath, packed]);
   await rm(memoryPath);
   const paths = [packed, join(directory, templateFiles.state), join(directory, templateFiles.scratch)];
-  await writeManifest(directory, { id, shape, builtMicros, digest: await digestOfFiles(paths), scratchBacking });
+  await writeManifest(directory, { ...manifest, digest: await digestOfFiles(paths) });
 }

@@ -44,6 +44,11 @@ export class SavedTemplate implements Template {
     return join(this.directory, templateFiles.state);
   }
 
+  /** See {@link TemplateManifest}. */
+  get scsiDisks(): number | undefined {
+    return this.#manifest.scsiDisks;
+  }
+
   /** The scratch disk as it was saved, and what it has below it. */
   get scratchBacking(): readonly BackingFile[] {
     return [{ format: "qcow2", path: join(this.directory, templateFiles.scratch) }, ...this.#manifest.scratchBacking];

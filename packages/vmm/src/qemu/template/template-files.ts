@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode, writeFileAtomically } from "@isopod/base";
 import type { TemplateShape } from "../../contract.ts";
-import type { BackingFile } from "../block-nodes.ts";
+import { type BackingFile, parseBacking } from "../block-nodes.ts";
 import { isRecord } from "../qmp-codec.ts";
 
 /** The files of a template's directory. The manifest is written last: without it there is no template. */
@@ -24,6 +24,8 @@ export interface TemplateManifest {
   readonly digest: string;
   /** What the scratch disk has below it, absolute, nearest first. */
   readonly scratchBacking: readonly BackingFile[];
+  /** Disks on the SCSI bus whose state was saved: a fork has as many. Absent: none was, and a fork may have any. */
+  readonly scsiDisks?: number;
 }
 
 export async function writeManifest(directory: string, manifest: TemplateManifest): Promise<void> {
@@ -42,21 +44,16 @@ export async function readManifest(directory: string): Promise<TemplateManifest 
 }
 
 function parse(value: unknown): TemplateManifest | undefined {
-  if (!isRecord(value) || !isRecord(value["shape"]) || !Array.isArray(value["scratchBacking"])) return undefined;
+  if (!isRecord(value) || !isRecord(value["shape"])) return undefined;
   const { id, builtMicros, digest } = value;
   const { vcpus, memoryMiB, scratchBytes } = value["shape"];
   if (typeof id !== "string" || typeof builtMicros !== "number" || typeof digest !== "string") return undefined;
   if (typeof vcpus !== "number" || typeof memoryMiB !== "number" || typeof scratchBytes !== "number") return undefined;
-  const scratchBacking: BackingFile[] = [];
-  for (const one of value["scratchBacking"]) {
-    if (!isRecord(one) || !isFormat(one["format"]) || typeof one["path"] !== "string") return undefined;
-    scratchBacking.push({ format: one["format"], path: one["path"] });
-  }
-  return { id, shape: { vcpus, memoryMiB, scratchBytes }, builtMicros, digest, scratchBacking };
-}
-
-function isFormat(value: unknown): value is "raw" | "qcow2" {
-  return value === "raw" || value === "qcow2";
+  const scratchBacking = parseBacking(value["scratchBacking"]);
+  const scsiDisks = value["scsiDisks"];
+  if (scratchBacking === undefined || (scsiDisks !== undefined && typeof scsiDisks !== "number")) return undefined;
+  const known = { id, shape: { vcpus, memoryMiB, scratchBytes }, builtMicros, digest, scratchBacking };
+  return scsiDisks === undefined ? known : { ...known, scsiDisks };
 }
 
 /** What the files take on the host's disk: sparse files count with what they hold. */

@@ -1,0 +1,152 @@
+import { chmod, constants, copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { systemErrorCode } from "@isopod/base";
+import type { SnapshotSummary } from "../../contract.ts";
+import { VmmError } from "../../errors.ts";
+import { monitorThreads } from "../../machine-spec.ts";
+import type { BackingFile, PluggedDisk } from "../block-nodes.ts";
+import type { SlottedMachine } from "../command-line.ts";
+import type { SavedParts } from "../machine-record.ts";
+import { type BootSettings, startMachine } from "../start-machine.ts";
+import { sealTemplate } from "./save-machine.ts";
+import { diskBytesOf, templateFiles } from "./template-files.ts";
+
+/** What a running machine does for its snapshot. */
+export interface Source {
+  readonly id: string;
+  readonly saved: SavedParts;
+  /** Writes devices and memory into a new file; the guest stands still from its end on. Answers when it stopped. */
+  save(path: string): Promise<{ readonly stoppedAtMs: number }>;
+  /** Lets the guest go on, unless it was paused before. */
+  goOn(): Promise<void>;
+}
+
+const mebibyte = 1024 * 1024;
+/** Nobody: the machine that turns what was saved into a template runs no guest. */
+const userId = 65534;
+/** The monitor and the page cache of its files, beside the guest's memory. */
+const machineSlackMiB = 512;
+const imageBytes = 2 ** 40;
+
+/**
+ * Saves a machine into a new directory as a template. Devices and memory are written as one stream, as in a live
+ * migration; while the guest stands still at its end the scratch disk is copied (a reflink where the file system can).
+ * Then another monitor loads the stream into shared memory and saves the devices alone, which is what forks start from.
+ * A failure, an abort included, leaves nothing behind, and the guest goes on.
+ */
+export async function takeSnapshot(
+  directory: string,
+  source: Source,
+  settings: BootSettings,
+  signal: AbortSignal | undefined,
+): Promise<SnapshotSummary> {
+  const unfinished = `${directory}.unfinished`;
+  const streamPath = join(unfinished, "stream");
+  try {
+    await rm(unfinished, { recursive: true, force: true });
+    await mkdir(unfinished, { recursive: true, mode: 0o700 });
+    const pausedMs = await freeze(unfinished, streamPath, source, settings);
+    signal?.throwIfAborted();
+    await convert(unfinished, streamPath, source, settings, signal);
+    const sizeBytes = await diskBytesOf(unfinished);
+    await rename(unfinished, directory);
+    return { pausedMs, sizeBytes };
+  } catch (cause) {
+    await rm(unfinished, { recursive: true, force: true });
+    signal?.throwIfAborted();
+    throw snapshotFailure(source.id, cause);
+  }
+}
+
+async function freeze(directory: string, streamPath: string, source: Source, settings: BootSettings): Promise<number> {
+  const { scratch } = source.saved;
+  const { stoppedAtMs } = await source.save(streamPath);
+  try {
+    const copy = join(directory, templateFiles.scratch);
+    await copyFile(scratch.path, copy, constants.COPYFILE_FICLONE);
+    await chmod(copy, 0o400);
+  } finally {
+    await source.goOn();
+  }
+  return settings.clock.monotonicMs() - stoppedAtMs;
+}
+
+async function convert(
+  directory: string,
+  streamPath: string,
+  { id: machineId, saved }: Source,
+  settings: BootSettings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { clock, launcherPath } = settings;
+  const machineDirectory = join(directory, "machine");
+  const memoryPath = join(directory, "memory");
+  await mkdir(machineDirectory, { mode: 0o711 });
+  {
+    await using file = await open(memoryPath, "wx", 0o600);
+    await file.truncate(saved.memoryMiB * mebibyte);
+    await file.chown(userId, userId);
+  }
+  const scratchBacking = await keepBacking(directory, saved.scratch.backing);
+  const spec: SlottedMachine = {
+    id: `snapshot-${process.pid}-${machineId}`.slice(0, 63),
+    directory: machineDirectory,
+    vcpus: saved.vcpus,
+    memoryMiB: saved.memoryMiB,
+    limits: {
+      cpuMilli: saved.vcpus * 1000,
+      memoryMiB: saved.memoryMiB + machineSlackMiB,
+      pids: saved.vcpus + monitorThreads,
+    },
+    userId,
+    network: "placeholder",
+    // Nothing reads them: the guest does not run here.
+    disks: saved.serials.map((serial): PluggedDisk => ({ type: "placeholder", serial, sizeBytes: imageBytes })),
+  };
+  const memory = { path: memoryPath, isShared: true };
+  const beginning = { type: "saved", memory, statePath: streamPath, scratchBacking: [], isHeld: true } as const;
+  const machine = await startMachine(spec, settings, beginning, () => {}, signal);
+  try {
+    await machine.untilLoaded(signal);
+    const path = join(directory, templateFiles.state);
+    await machine.save({ path, launcherPath, isMemoryIncluded: false, clock, signal });
+  } finally {
+    await machine.kill();
+  }
+  await rm(machineDirectory, { recursive: true });
+  await rm(streamPath);
+  const shape = { vcpus: saved.vcpus, memoryMiB: saved.memoryMiB, scratchBytes: saved.scratch.sizeBytes };
+  const builtMicros = Number(clock.nowMicros());
+  const id = `snapshot-${machineId}`;
+  const scsiDisks = Math.max(0, saved.serials.length - 2);
+  await sealTemplate(directory, { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath, scsiDisks });
+}
+
+/** The disks below get a name of the snapshot's own, so that it outlives the template its machine came from. */
+async function keepBacking(directory: string, backing: readonly BackingFile[]): Promise<readonly BackingFile[]> {
+  // The directory is renamed when it is whole.
+  const final = directory.replace(/\.unfinished$/, "");
+  return await Promise.all(
+    backing.map(async ({ format, path }, index) => {
+      const name = `below-${index}`;
+      try {
+        await link(path, join(directory, name));
+      } catch (error) {
+        if (systemErrorCode(error) !== "EXDEV") throw error;
+        await copyFile(path, join(directory, name), constants.COPYFILE_FICLONE);
+      }
+      return { format, path: join(final, name) };
+    }),
+  );
+}
+
+function snapshotFailure(id: string, cause: unknown): VmmError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  return new VmmError(`machine ${id} could not be saved: ${said}`, {
+    code: ["ENOSPC", "EDQUOT"].includes(systemErrorCode(cause) ?? "") ? "NoSpace" : "SnapshotFailed",
+    stage: "snapshot",
+    object: id,
+    remedy: "It runs on as before. Look for a full disk, then try again.",
+    cause,
+  });
+}
