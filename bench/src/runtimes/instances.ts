@@ -27,8 +27,7 @@ export async function measureInstances(
   for (let round = 0; round < rounds; round++) {
     for (const contender of plan.inTurn(round)) {
       // A contender that cannot launch has failed in all of them.
-      const failure = `${[...topics].join(", ")}: start`;
-      await measurements.attempt(failure, contender.name, plan.signal, async () => {
+      await measurements.attempt([...topics], contender.name, plan.signal, async () => {
         await using undo = new AsyncDisposableStack();
         const one = await launch(contender, plan.signal, undo);
         const other = await launch(contender, plan.signal, undo);
@@ -53,7 +52,7 @@ async function measurePair(
   topics: ReadonlySet<string>,
 ): Promise<void> {
   const attempt = async (topic: string, action: () => Promise<void>): Promise<void> => {
-    if (topics.has(topic)) await measurements.attempt(topic, name, signal, action);
+    if (topics.has(topic)) await measurements.attempt([topic], name, signal, action);
   };
   // First of all: every program that runs in an instance leaves memory behind.
   await attempt(memoryTopic, async () => {

@@ -24,7 +24,10 @@ function renderTopic(topic: string, measurements: Measurements, contenders: read
   for (const what of new Set(measured.map((one) => one.what))) {
     for (const contender of contenders) {
       const one = measured.find((each) => each.what === what && each.contender === contender);
-      lines.push(one === undefined ? tableRow([what, contender, "–", "–", "–", "", ""]) : figures(one, measurements));
+      const nothing = measurements.failedPart(topic, contender) === undefined ? "–" : "failed";
+      lines.push(
+        one === undefined ? tableRow([what, contender, "0", nothing, nothing, "", ""]) : figures(one, measurements),
+      );
     }
   }
   for (const { contender, reason, times } of measurements.failed.filter((one) => one.topic === topic)) {

@@ -16,9 +16,9 @@ test("a failing part is written down, and given up after three times for that co
     tried++;
     await fails();
   };
-  for (let round = 0; round < 10; round++) await measurements.attempt("start", "isopod", never, action);
+  for (let round = 0; round < 10; round++) await measurements.attempt(["start"], "isopod", never, action);
   assert.equal(tried, 3);
-  await measurements.attempt("start", "docker", never, async () =>
+  await measurements.attempt(["start"], "docker", never, async () =>
     measurements.add("start", "start", "docker", "ms", [1]),
   );
   assert.deepEqual(
@@ -35,8 +35,8 @@ test("an interruption ends the run and is no failure of what it hit", async () =
     interruption.abort(new Error("interrupted"));
     await fails();
   };
-  await assert.rejects(measurements.attempt("start", "isopod", interruption.signal, action), /interrupted/);
-  await assert.rejects(measurements.attempt("start", "docker", interruption.signal, fails), /interrupted/);
+  await assert.rejects(measurements.attempt(["start"], "isopod", interruption.signal, action), /interrupted/);
+  await assert.rejects(measurements.attempt(["start"], "docker", interruption.signal, fails), /interrupted/);
   assert.deepEqual(measurements.failures, []);
 });
 
@@ -61,9 +61,9 @@ test("a table has every contender for each thing, ratios, notes, and what failed
   const measurements = new Measurements("docker");
   measurements.add("disk", "read", "docker", "MiB/s", [200], { isRate: true });
   measurements.add("disk", "read", "isopod", "MiB/s", [100], { isRate: true, note: "through the page cache" });
-  await measurements.attempt("disk", "gVisor", never, fails);
+  await measurements.attempt(["disk"], "gVisor", never, fails);
   assert.equal(
-    renderTopics(measurements, ["isopod", "docker", "gVisor"]),
+    renderTopics(measurements, ["isopod", "docker", "gVisor", "Kata"]),
     [
       "### Disk",
       "",
@@ -71,7 +71,8 @@ test("a table has every contender for each thing, ratios, notes, and what failed
       "| --- | --- | --- | --- | --- | --- | --- |",
       "| read | isopod, through the page cache | 1 | 100 MiB/s | 100 MiB/s | 0.5 × | 0.5 × |",
       "| read | docker | 1 | 200 MiB/s | 200 MiB/s |  |  |",
-      "| read | gVisor | – | – | – |  |  |",
+      "| read | gVisor | 0 | failed | failed |  |  |",
+      "| read | Kata | 0 | – | – |  |  |",
       "| disk | gVisor | 0 | failed 1 ×: no such \\| thing at all |  |  |  |",
     ].join("\n"),
   );

@@ -59,20 +59,30 @@ export class Measurements {
   }
 
   /**
-   * Does something for a contender; when it fails, that is written down and the run goes on.
-   * An interruption is no failure: it is thrown on.
+   * Does something for a contender that some topics need; when it fails, that is written down for each of them and the
+   * run goes on. An interruption is no failure: it is thrown on.
    */
-  async attempt(topic: string, contender: string, signal: AbortSignal, action: () => Promise<void>): Promise<void> {
+  async attempt(
+    topics: readonly string[],
+    contender: string,
+    signal: AbortSignal,
+    action: () => Promise<void>,
+  ): Promise<void> {
     signal.throwIfAborted();
-    if ((this.#failed.get(JSON.stringify([topic, contender]))?.times ?? 0) >= mostFailures) return;
+    const wanted = topics.filter((topic) => (this.failedPart(topic, contender)?.times ?? 0) < mostFailures);
+    if (wanted.length === 0) return;
     try {
       await action();
     } catch (error) {
       signal.throwIfAborted();
       const reason = reasonOf(error);
-      console.error(`${contender}, ${topic}: failed: ${reason}`);
-      this.fail(topic, contender, reason);
+      console.error(`${contender}, ${wanted.join(", ")}: failed: ${reason}`);
+      for (const topic of wanted) this.fail(topic, contender, reason);
     }
+  }
+
+  failedPart(topic: string, contender: string): FailedPart | undefined {
+    return this.#failed.get(JSON.stringify([topic, contender]));
   }
 
   get measured(): readonly Measured[] {

@@ -19,7 +19,7 @@ import { imageTopic, measureImages } from "./image-size.ts";
 import { diskTopic, measureInstances, memoryTopic, pingTopic, throughputTopic } from "./instances.ts";
 import { isopodContender } from "./isopod-contender.ts";
 import { renderTopics, replaceResults } from "./markdown.ts";
-import { Measurements } from "./measurements.ts";
+import { Measurements, reasonOf } from "./measurements.ts";
 import { planRun } from "./plan.ts";
 import { burstCounts, burstSize, burstTopic, measureBursts, measureStarts, startTopic } from "./starts.ts";
 import { toolOf, writeToolsLayout } from "./tools-image.ts";
@@ -111,6 +111,11 @@ async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStac
     signal.throwIfAborted();
     return installation;
   };
+  const left: string[] = [];
+  const leave = (what: string, error: unknown): undefined => {
+    signal.throwIfAborted();
+    left.push(`${what} did not start: ${reasonOf(error)}`);
+  };
   const installation = await start([]);
   const contenders: Contender[] = [
     isopodContender({ installation, from: "template", images }),
@@ -118,13 +123,14 @@ async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStac
   ];
   if (warm > 0) {
     // One of its own: in the other, a start would find a waiting instance where a fork is to be measured.
-    const other = await start(["--warm", String(warm)]);
-    contenders.push(isopodContender({ installation: other, from: "warm", pool: warm, images }));
+    const other = await start(["--warm", String(warm)]).catch((error: unknown) => leave("the warm pool", error));
+    if (other !== undefined)
+      contenders.push(isopodContender({ installation: other, from: "warm", pool: warm, images }));
   }
-  const docker = await startDocker();
-  const left: string[] = [];
-  if (docker === undefined) left.push(await absence("dockerd"));
-  else {
+  const docker = await startDocker().catch((error: unknown) => leave("Docker", error));
+  if (docker === undefined) {
+    if (!(await isInstalled("dockerd"))) left.push(await absence("dockerd"));
+  } else {
     undo.use(docker);
     await docker.load(layouts.start, images.start);
     await docker.load(layouts.tools, images.tools);

@@ -18,7 +18,7 @@ const burstTimeoutMs = 600_000;
 export async function measureStarts(plan: RunPlan, measurements: Measurements): Promise<void> {
   for (const size of startSizes) {
     for (const contender of plan.contenders) {
-      await measurements.attempt(startTopic, contender.name, plan.signal, async () => {
+      await measurements.attempt([startTopic], contender.name, plan.signal, async () => {
         await contender.prepare(size, plan.signal);
       });
     }
@@ -26,7 +26,7 @@ export async function measureStarts(plan: RunPlan, measurements: Measurements): 
   for (let round = 0; round < plan.rounds; round++) {
     for (const size of startSizes) {
       for (const contender of plan.inTurn(round)) {
-        await measurements.attempt(startTopic, contender.name, plan.signal, async () => {
+        await measurements.attempt([startTopic], contender.name, plan.signal, async () => {
           const signal = AbortSignal.any([plan.signal, AbortSignal.timeout(startTimeoutMs)]);
           const started = await contender.start(size, signal);
           await started.remove();
@@ -45,7 +45,7 @@ export async function measureStarts(plan: RunPlan, measurements: Measurements): 
 /** Many at once: the time until each one's first output, all bursts of a kind together. */
 export async function measureBursts(plan: RunPlan, measurements: Measurements): Promise<void> {
   for (const contender of plan.contenders) {
-    await measurements.attempt(burstTopic, contender.name, plan.signal, async () => {
+    await measurements.attempt([burstTopic], contender.name, plan.signal, async () => {
       await contender.prepare(burstSize, plan.signal);
     });
   }
@@ -54,7 +54,7 @@ export async function measureBursts(plan: RunPlan, measurements: Measurements): 
     for (let round = 0; round < rounds; round++) {
       for (const contender of plan.inTurn(round)) {
         if (count > (contender.mostAtOnce ?? count)) continue;
-        await measurements.attempt(burstTopic, contender.name, plan.signal, async () => {
+        await measurements.attempt([burstTopic], contender.name, plan.signal, async () => {
           const values = await burst(contender, count, plan.signal);
           measurements.add(burstTopic, `${count} at once, ${burstSize.label}`, contender.name, "ms", values);
         });
