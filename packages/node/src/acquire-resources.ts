@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type NetworkInterface, resources, startFromAnnotation, type VPC } from "@isopod/api";
 import { describeError, retry } from "@isopod/base";
@@ -23,6 +22,7 @@ export interface Resources {
   readonly template: Template | undefined;
   readonly eni: NetworkInterface;
   readonly vpc: VPC;
+  /** Its tap is there; `opened` is to be awaited before the guest is given its address. */
   readonly attached: AttachedInterface;
   readonly disks: readonly MachineDisk[];
   readonly sources: PodSources;
@@ -52,15 +52,16 @@ export function scratchPathOf(directory: string): string {
  * does not race with them.
  */
 export async function acquireResources(context: PodContext, isNew: boolean): Promise<Resources> {
-  await recordNew(context, isNew);
+  const recorded = recordNew(context, isNew);
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
   const all = [
-    pullImages(context, signal),
-    attachNetwork(context, signal),
+    pullImages(context, recorded, signal),
+    attachNetwork(context, recorded, signal),
     fetchReferences(context.options.client, context.pod, signal),
-    isNew ? makeScratch(context, signal) : Promise.resolve(undefined),
+    isNew ? makeScratch(context, recorded, signal) : Promise.resolve(undefined),
     isNew ? findTemplate(context) : Promise.resolve(undefined),
+    recorded,
   ] as const;
   for (const one of all) one.catch((error: unknown) => failed.abort(error));
   await Promise.allSettled(all);
@@ -87,8 +88,9 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
 }
 
 /**
- * A host user for the VM, and the VM's number when a new one is to come. The record is written before anything is made
- * for the pod: what a crash leaves behind is found by it, and a VM that no record speaks of would run on after one.
+ * A host user for the VM, and the VM's number when a new one is to come. Resolves when the record is written, which
+ * is before anything is made for the pod: what a crash leaves behind is found by it, and a VM that no record speaks of
+ * would run on after one. What only reads goes on meanwhile.
  */
 async function recordNew(context: PodContext, isNew: boolean): Promise<void> {
   const { record } = context;
@@ -120,7 +122,11 @@ async function findTemplate(context: PodContext): Promise<Template | undefined> 
   return template;
 }
 
-async function pullImages(context: PodContext, signal: AbortSignal): Promise<ReadonlyMap<string, Image>> {
+async function pullImages(
+  context: PodContext,
+  recorded: Promise<void>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Image>> {
   const { images } = context.options;
   const pulled = new Map<string, Image>();
   const byReference = new Map<string, Promise<Image>>();
@@ -143,6 +149,7 @@ async function pullImages(context: PodContext, signal: AbortSignal): Promise<Rea
       const image = known ?? (await byReference.get(reference));
       if (image === undefined) return;
       slot.imageDigest = image.digest;
+      await recorded;
       await images.hold(image.digest, context.podUID);
       pulled.set(image.digest, image);
     }),
@@ -154,11 +161,13 @@ async function pullImages(context: PodContext, signal: AbortSignal): Promise<Rea
 
 async function attachNetwork(
   context: PodContext,
+  recorded: Promise<void>,
   signal: AbortSignal,
 ): Promise<{ readonly eni: NetworkInterface; readonly vpc: VPC; readonly attached: AttachedInterface }> {
   const { network, interfaceOf, vpc: findVpc } = context.options;
   const eni = await interfaceOf(context.podUID, signal);
   const vpc = await findVpc(eni.spec.vpc, signal);
+  await recorded;
   const attached = await network.attach(
     {
       id: context.podUID,
@@ -176,9 +185,18 @@ async function attachNetwork(
   );
   context.podIP = eni.spec.address;
   context.stage("network");
-  void tellAttached(context, eni);
+  attached.opened.then(
+    () => {
+      context.stage("opened");
+      void tellAttached(context, eni);
+    },
+    () => {},
+  );
   return { eni, vpc, attached };
 }
+
+/** How long after it is open an interface is told to be attached: the start needs the processor until then. */
+const attachedNewsDelayMs = 500;
 
 /** News for people who look at the interface; the start does not wait for it. */
 async function tellAttached({ options, logger, detach }: PodContext, eni: NetworkInterface): Promise<void> {
@@ -187,6 +205,7 @@ async function tellAttached({ options, logger, detach }: PodContext, eni: Networ
   const { namespace, name, uid } = eni.metadata;
   const patch = { metadata: { uid }, status: { phase: "Attached", nodeName } };
   try {
+    await clock.sleep(attachedNewsDelayMs, detach.signal);
     await retry(
       async () =>
         await client.patch(resources.networkinterfaces, namespace, name, patch, {
@@ -200,9 +219,9 @@ async function tellAttached({ options, logger, detach }: PodContext, eni: Networ
   }
 }
 
-async function makeScratch(context: PodContext, signal: AbortSignal): Promise<MachineDisk> {
+async function makeScratch(context: PodContext, recorded: Promise<void>, signal: AbortSignal): Promise<MachineDisk> {
   const path = scratchPathOf(context.directory);
-  await rm(path, { force: true });
+  await recorded;
   const sizeBytes = scratchBytes(context.pod);
   const disk = await context.options.scratch.create(path, sizeBytes, context.record.value.userId, signal);
   context.stage("disk");

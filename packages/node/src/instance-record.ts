@@ -115,13 +115,21 @@ export class InstanceRecords {
   /** Replaced whole or not at all, whatever kills this process; with `isDurable` also when the power fails. */
   async save(record: InstanceRecord, options: { readonly isDurable: boolean }): Promise<void> {
     const directory = this.directoryOf(record.podUID);
-    // Searchable, not listable: the VM's own user reaches its sockets through it.
-    await mkdir(directory, { recursive: true, mode: 0o711 });
     const path = join(directory, "record.json");
     const text = `${JSON.stringify(record)}\n`;
-    if (options.isDurable) return await writeFileAtomically(path, text, 0o600);
-    await writeFile(`${path}.new`, text, { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    const write = async (): Promise<void> => {
+      if (options.isDurable) return await writeFileAtomically(path, text, 0o600);
+      await writeFile(`${path}.new`, text, { mode: 0o600 });
+      await rename(`${path}.new`, path);
+    };
+    try {
+      await write();
+    } catch (error) {
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+      // Searchable, not listable: the VM's own user reaches its sockets through it.
+      await mkdir(directory, { recursive: true, mode: 0o711 });
+      await write();
+    }
   }
 
   async remove(podUID: string): Promise<void> {

@@ -3,7 +3,7 @@ import { backoffDelayMs, type Clock, describeError, type Logger } from "@isopod/
 import type { KubeClient } from "@isopod/client";
 
 export interface StatusPublisherOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, "patch">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly pod: () => Pod;
@@ -14,12 +14,20 @@ export interface StatusPublisherOptions {
   readonly signal: AbortSignal;
 }
 
+/**
+ * A first status of a pod that is merely being started waits so long for a better one: most starts are over by then,
+ * and its write would take the processor they need.
+ */
+const firstPendingDelayMs = 150;
+
 /** Writes a pod's status into the API whenever it changed, one write at a time, the latest winning. */
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions;
   #isDirty = false;
   #publishing: Promise<void> | undefined;
   #published: string | undefined;
+  /** Aborts when there is something to tell that does not wait. */
+  #hurry = new AbortController();
 
   constructor(options: StatusPublisherOptions) {
     this.#options = options;
@@ -28,6 +36,7 @@ export class StatusPublisher {
   /** Something changed. */
   publish(): void {
     this.#isDirty = true;
+    if (!isMerelyStarting(this.#options.status())) this.#hurry.abort();
     this.#publishing ??= this.#loop().finally(() => {
       this.#publishing = undefined;
     });
@@ -35,11 +44,15 @@ export class StatusPublisher {
 
   /** Resolves when the API has the latest status, or will not take it. */
   async flush(): Promise<void> {
+    this.#hurry.abort();
     while (this.#publishing !== undefined) await this.#publishing;
   }
 
   async #loop(): Promise<void> {
     const { clock, logger, signal } = this.#options;
+    if (this.#published === undefined) {
+      await clock.sleep(firstPendingDelayMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
+    }
     for (let failures = 0; this.#isDirty && !signal.aborted; ) {
       this.#isDirty = false;
       try {
@@ -70,4 +83,12 @@ export class StatusPublisher {
     await client.patch(resources.pods, namespace, name, patch, { subresource: "status", signal });
     this.#published = text;
   }
+}
+
+/** Nothing runs, nothing has ended, and nothing is in the way. */
+function isMerelyStarting({ phase, containerStatuses = [], initContainerStatuses = [] }: PodStatus): boolean {
+  const all = [...initContainerStatuses, ...containerStatuses];
+  return (
+    phase === "Pending" && all.every(({ state }) => state?.waiting !== undefined && state.waiting.message === undefined)
+  );
 }
