@@ -7,8 +7,10 @@ import { CommandError, runCommand, silentLogger } from "@isopod/base";
 import { createHostNetwork, type HostNetwork, NetworkError } from "../index.ts";
 import { Gate } from "../testing/gate.ts";
 import { TestGuest } from "../testing/guest.ts";
+import { TestHost } from "../testing/host.ts";
 import { interfaceSpec, vpcSpec } from "../testing/specs.ts";
-import { gatewayAddress } from "./names.ts";
+import { gatewayAddress, gatewayMacAddress, mtu, namespaceName, tapName } from "./names.ts";
+import { namespacePath } from "./namespaces.ts";
 
 /** A host network whose programs can be held up; what it made is removed at the end. */
 async function gatedNetwork(): Promise<
@@ -82,6 +84,32 @@ test("detaching while an interface opens waits for that, and then leaves nothing
   assert.deepEqual(await host.network.list(), [spec.id]);
   await host.network.detach(spec.id);
   assert.deepEqual(await host.namespaces(), []);
+});
+
+test("an interface whose opening a kill cut off is opened under the VM that has it, after the next start", async () => {
+  await using host = await TestHost.create();
+  const spec = interfaceSpec(vpcSpec("blue"), 2);
+  await host.kill();
+  // One looks for what is there, two make namespace and tap; the fourth would be the packet filter.
+  await host.start(3);
+  await assert.rejects(host.attach(spec));
+  const namespace = namespaceName(host.installation, spec.vpc.name, spec.vpc.uid);
+  const attached = {
+    opened: Promise.resolve(),
+    namespacePath: namespacePath(namespace),
+    tapName: tapName(spec.id),
+    gatewayAddress,
+    gatewayMacAddress,
+    mtu,
+  };
+  await using guest = await TestGuest.start(spec, attached);
+  assert.equal(await guest.namespace.canPing(gatewayAddress), false);
+  await host.start();
+  assert.deepEqual(await host.list(), [spec.id]);
+  await host.attach(spec);
+  assert.ok(await guest.namespace.canPing(gatewayAddress));
+  await host.detach(spec.id);
+  assert.deepEqual(await host.leftovers(), []);
 });
 
 test("an interface that cannot be opened says so, leaves nothing, and can be attached again", async () => {
