@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
+import { benchDensity } from "./density.ts";
 import type { BenchOptions } from "./options.ts";
 import { benchRuntimes } from "./runtimes/runtimes.ts";
 import { benchStart } from "./start.ts";
 
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
+  density: benchDensity,
   runtimes: benchRuntimes,
   start: benchStart,
 };
@@ -12,6 +14,7 @@ function usage(problem: string): never {
   console.error(`${problem}
 usage: npm run bench -- NAME [--json FILE] [--rounds N]
   NAME is one of: ${Object.keys(benches).join(", ")}
+  density: --rounds is the number of instances
   runtimes only: --warm N (rows of a pool of N waiting instances), --parts NAME,… (these alone; docs stay as they are)`);
   process.exit(2);
 }
