@@ -12,7 +12,7 @@ import {
 } from "./installation.ts";
 import { createInstance, untilStarted } from "./isopod-start.ts";
 import type { BenchOptions } from "./options.ts";
-import { run } from "./program.ts";
+import { ProgramError, run } from "./program.ts";
 import { report, type Series } from "./report.ts";
 import { privateBytes, translationCacheBytes } from "./runtimes/process-memory.ts";
 
@@ -40,12 +40,19 @@ export async function benchDensity({ json, rounds: count, signal }: BenchOptions
     console.error(`${what}: ${Math.max(...values).toFixed(1)} ${unit} at most, n = ${values.length}`);
   };
   await measure(join(layout, "oci"), count, add, signal);
-  console.error((await run(join(repositoryRoot, "scripts/reaper-check"), ["--since", snapshot])).trim());
   const facts = [
     `${count} instances of ${size.cpu} vCPU, ${size.memoryMiB} MiB, idle`,
     `cpuOvercommit ${settings.cpuOvercommit}, memoryOvercommit ${settings.memoryOvercommit}, maxPods ${settings.maxPods}`,
   ].join("; ");
   await report("density", facts, series, [], json);
+  const left = await run(join(repositoryRoot, "scripts/reaper-check"), ["--since", snapshot]).catch(
+    (error: unknown) => {
+      if (!(error instanceof ProgramError)) throw error;
+      process.exitCode = 1;
+      return error.stdout;
+    },
+  );
+  console.log(left.trim());
 }
 
 async function measure(
