@@ -139,14 +139,15 @@ async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStac
     else left.push(await absence("runsc"));
   }
   for (const one of left) console.error(one);
-  return { contenders, facts: await factsOf(installation, docker, cpuOvercommit, warm, left) };
+  const pool = contenders.some((one) => one.mostAtOnce !== undefined) ? warm : 0;
+  return { contenders, facts: await factsOf(installation, docker, cpuOvercommit, pool, left) };
 }
 
 async function factsOf(
   installation: Installation,
   docker: Docker | undefined,
   cpuOvercommit: number,
-  warm: number,
+  pool: number,
   left: readonly string[],
 ): Promise<string> {
   const gvisor = await run("runsc", ["--version"]).then(
@@ -158,7 +159,7 @@ async function factsOf(
     ...(await versions(installation, docker)),
     ...gvisor,
     `cpuOvercommit ${cpuOvercommit}, memoryOvercommit 1, maxPods 250`,
-    `image present, ${warm === 0 ? "no warm pool" : `a warm pool of ${warm} in an installation of its own`}`,
+    `image present, ${pool === 0 ? "no warm pool" : `a warm pool of ${pool} in an installation of its own`}`,
     ...left,
   ].join("; ");
 }
