@@ -178,6 +178,6 @@ export interface Vmm {
    * left is cleared away. A guest that ended while nobody was there is found, and its `exited` tells of it.
    */
   find(directory: string): Promise<Machine | undefined>;
-  /** Gives back what is loaded of templates. Machines run on. */
+  /** Gives back what is loaded of templates, and ends what waits for a start. Machines run on. */
   close(): Promise<void>;
 }

@@ -24,14 +24,17 @@ impl Control {
         Control { stream }
     }
 
-    /// The plan up to and with its last field, `end`.
-    pub fn read_plan(&mut self) -> Result<Vec<u8>, Failure> {
+    /// The plan up to and with its last field, `end`. None when the caller ends the conversation before it.
+    pub fn read_plan(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         // Close-on-exec tells the caller that the monitor runs.
         fcntl_setfd(&self.stream, FdFlags::CLOEXEC).step("read-plan", "descriptor 3")?;
         let mut plan = Vec::new();
         let mut chunk = [0; 16384];
         while !plan.ends_with(b"\0end\0") {
             let length = self.stream.read(&mut chunk).step("read-plan", "descriptor 3")?;
+            if length == 0 && plan.is_empty() {
+                return Ok(None);
+            }
             if length == 0 {
                 return Err(Failure::new("read-plan", "the plan ends before its end field"));
             }
@@ -40,7 +43,7 @@ impl Control {
                 return Err(Failure::new("read-plan", "the plan is longer than 1 MiB"));
             }
         }
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     /// Says that the jail stands and returns once the caller answers `go`.

@@ -15,16 +15,16 @@ use crate::plan::Plan;
 
 /// Where QEMU, its firmware and the libraries of both are. On merged systems all but the first are symbolic links.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["usr", "lib", "lib64"];
+/// No NODEV: the device nodes live on it. Nobody in the jail has the capability to make more.
+const ROOT_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
 const LIBRARY_CACHE: &str = "etc/ld.so.cache";
 
-pub fn enter(plan: &Plan) -> Result<(), Failure> {
+/// What is in every jail, mounted where it will be the root; the host's tree stays in sight.
+pub fn prepare(root: &Path) -> Result<(), Failure> {
     // What is made below is for everyone in the jail to read.
     umask(Mode::WGRP | Mode::WOTH);
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).step("mount-private", "/")?;
-    let root = plan.mount_point.as_path();
-    // No NODEV: the device nodes below live on it. Nobody in the jail has the capability to make more.
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount("jail", root, "tmpfs", flags, c"mode=755,size=1m,nr_inodes=64").step("mount-root", &root.to_string_lossy())?;
+    mount("jail", root, "tmpfs", ROOT_FLAGS, c"mode=755,size=1m,nr_inodes=64").step("mount-root", &root.to_string_lossy())?;
 
     for name in SYSTEM_DIRECTORIES {
         show_directory(root, name)?;
@@ -33,20 +33,28 @@ pub fn enter(plan: &Plan) -> Result<(), Failure> {
         fs::create_dir(root.join("etc")).step("mount-file", "etc")?;
         show_file(&Path::new("/").join(LIBRARY_CACHE), &root.join(LIBRARY_CACHE))?;
     }
+    make_devices(root)
+}
+
+/// Adds what the plan names, and makes it the root. From here on there is nothing else.
+pub fn enter(root: &Path, plan: &Plan) -> Result<(), Failure> {
+    umask(Mode::WGRP | Mode::WOTH);
     for (source, target) in &plan.binds {
         show_file(source, &root.join(target))?;
     }
     if let Some(name) = &plan.descriptors_at {
         show_descriptors(&root.join(name))?;
     }
-    make_devices(root, plan)?;
+    if plan.has_kvm {
+        make_device(root, "kvm", makedev(10, 232), Mode::RUSR | Mode::WUSR, plan.user_id)?;
+    }
 
     chdir(root).step("pivot-root", &root.to_string_lossy())?;
     pivot_root(".", ".").step("pivot-root", &root.to_string_lossy())?;
     // The old root lies on top of the new one now.
     unmount(".", UnmountFlags::DETACH).step("unmount-host", "/")?;
     chdir("/").step("pivot-root", "/")?;
-    mount_remount("/", flags | MountFlags::RDONLY, c"").step("read-only-root", "/")
+    mount_remount("/", ROOT_FLAGS | MountFlags::RDONLY, c"").step("read-only-root", "/")
 }
 
 fn show_directory(root: &Path, name: &str) -> Result<(), Failure> {
@@ -83,14 +91,11 @@ fn bind_read_only(source: &Path, target: &Path, more: MountFlags) -> Result<(), 
     mount_remount(target, flags, c"").step("mount-read-only", &object)
 }
 
-fn make_devices(root: &Path, plan: &Plan) -> Result<(), Failure> {
+fn make_devices(root: &Path) -> Result<(), Failure> {
     fs::create_dir(root.join("dev")).step("make-device", "/dev")?;
     let everyone = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
     for (name, minor) in [("null", 3), ("zero", 5), ("urandom", 9)] {
         make_device(root, name, makedev(1, minor), everyone, 0)?;
-    }
-    if plan.has_kvm {
-        make_device(root, "kvm", makedev(10, 232), Mode::RUSR | Mode::WUSR, plan.user_id)?;
     }
     Ok(())
 }

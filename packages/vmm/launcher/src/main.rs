@@ -2,7 +2,8 @@
 //! that the service's own language lacks: `pack SOURCE TARGET` and `load PACKED BYTES` (see `template.rs`),
 //! `send MESSAGE PATH` (see `send.rs`).
 //!
-//! For a jail, the caller writes a plan (see `plan.rs`) to descriptor 3, a stream socket, and reads one line back:
+//! `jail DIRECTORY` builds what is common to all jails, on DIRECTORY, which nobody else sees; then the caller writes a plan
+//! (see `plan.rs`) to descriptor 3, a stream socket, or ends it, and reads one line back:
 //! `ready` when the jail stands, or `error <step> <errno> <message>`. After `ready` the launcher waits for the line
 //! `go`, so that the caller can record the process before there is a machine to lose; end of file instead of `go`
 //! ends the launcher. The socket closing without another line means the monitor runs.
@@ -17,7 +18,9 @@ mod privileges;
 mod send;
 mod template;
 
+use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use control::Control;
@@ -28,40 +31,49 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        [] => return become_monitor(),
+        ["jail", mount_point] => return become_monitor(mount_point.as_ref()),
         ["pack", source, target] => template::pack(source.as_ref(), target.as_ref()),
         ["load", packed, size] => match size.parse() {
             Ok(size_bytes) => template::load(packed.as_ref(), size_bytes),
             Err(_) => Err(Failure::new("load", format!("{size:?} is not a size"))),
         },
         ["send", message, path] => send::new_file(message, path.as_ref()),
-        _ => Err(Failure::new("arguments", "none, or one of: pack SOURCE TARGET, load PACKED BYTES, send MESSAGE PATH")),
+        _ => Err(Failure::new("arguments", "one of: jail DIRECTORY, pack SOURCE TARGET, load PACKED BYTES, send MESSAGE PATH")),
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };
     eprintln!("{}: {}", failure.step, failure.message);
     ExitCode::FAILURE
 }
 
-fn become_monitor() -> ExitCode {
+fn become_monitor(mount_point: &Path) -> ExitCode {
     let mut control = Control::on_descriptor_3();
     // Success never comes back: the process is the monitor by then.
-    let Err(failure) = launch(&mut control);
+    let failure = match launch(&mut control, mount_point) {
+        // Nobody wants a machine any more.
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(never)) => match never {},
+        Err(failure) => failure,
+    };
     control.report(&failure);
     ExitCode::FAILURE
 }
 
-fn launch(control: &mut Control) -> Result<std::convert::Infallible, Failure> {
-    let plan = Plan::parse(&control.read_plan()?)?;
+fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible>, Failure> {
+    // First all that no plan is needed for: a launcher may have been waiting for one, with this much of the start done.
     descriptors::close_inherited().step("close-inherited", "descriptors")?;
     // A session of its own: a terminal's signals to the caller's group do not reach the machine.
     rustix::process::setsid().step("session", "setsid")?;
+    network::enter_empty_namespaces()?;
+    jail::prepare(mount_point)?;
+
+    let Some(plan) = control.read_plan()? else { return Ok(None) };
+    let plan = Plan::parse(&plan)?;
     privileges::limit(plan.out_of_memory_score, plan.file_bytes)?;
     descriptors::bound_stderr(plan.stderr_bytes)?;
     privileges::join_cgroups(&plan.cgroups)?;
     let mut opened = descriptors::open(&plan.descriptors)?;
-    network::enter_empty_namespaces()?;
     opened.extend(descriptors::open_inside(&plan.descriptors)?);
-    jail::enter(&plan)?;
+    jail::enter(mount_point, &plan)?;
     descriptors::install(opened)?;
     privileges::drop_to(plan.user_id)?;
 

@@ -19,8 +19,6 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// `user <number>`: user and group; never root.
     pub user_id: u32,
-    /// `mount-point <path>`: any directory; covered by the jail inside the new mount namespace only.
-    pub mount_point: PathBuf,
     /// `bind <source> <target>`: files shown read-only in the jail's root, beside the system's libraries.
     pub binds: Vec<(PathBuf, String)>,
     /// `descriptors-at <name>`: a directory of the jail's root with the monitor's own descriptors in it, by number.
@@ -51,7 +49,8 @@ pub enum Source {
     Bytes(Vec<u8>),
     /// `listen <number> <path>`: a Unix stream socket that listens there.
     Listen(PathBuf),
-    /// `tap <number> <namespace> <name>`: must exist in that network namespace.
+    /// `tap <number> <namespace> <name>`: must exist in that network namespace. A namespace that was mounted after this
+    /// process began is not seen here: the caller names it by a descriptor of its own.
     Tap { namespace: PathBuf, name: String },
     /// `tap-placeholder <number>`: leads nowhere, and goes with the monitor.
     PlaceholderTap,
@@ -67,7 +66,6 @@ impl Plan {
                 "argument" => plan.arguments.push(fields.os_string()?),
                 "environment" => plan.environment.push((fields.os_string()?, fields.os_string()?)),
                 "user" => plan.user_id = fields.number()?,
-                "mount-point" => plan.mount_point = fields.path()?,
                 "bind" => plan.binds.push((fields.path()?, fields.text()?)),
                 "descriptors-at" => plan.descriptors_at = Some(fields.text()?),
                 "file-bytes" => plan.file_bytes = Some(fields.number()?),
@@ -94,8 +92,8 @@ impl Plan {
         if self.user_id == 0 {
             return Err(invalid("the user must be given and not be root"));
         }
-        if !self.program.is_absolute() || !self.mount_point.is_absolute() {
-            return Err(invalid("program and mount-point must be absolute paths"));
+        if !self.program.is_absolute() {
+            return Err(invalid("program must be an absolute path"));
         }
         if self.stderr_bytes == 0 {
             return Err(invalid("stderr-bytes must be given"));
@@ -165,7 +163,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "program\0/bin/q\0user\07\0mount-point\0/m\0stderr-bytes\01\0";
+    const LEAST: &str = "program\0/bin/q\0user\07\0stderr-bytes\01\0";
 
     fn parse(extra: &str) -> Result<Plan, String> {
         Plan::parse(format!("{LEAST}{extra}end\0").as_bytes()).map_err(|failure| failure.message)

@@ -186,7 +186,8 @@ function networkArguments(network: SlottedMachine["network"], add: AddDescriptor
   const tap = add(
     isPlaceholder
       ? { type: "placeholder-tap" }
-      : { type: "tap", namespacePath: network.namespacePath, name: network.tapName },
+      : // Seen from this process: a launcher that waits may be older than the namespace.
+        { type: "tap", namespacePath: `/proc/${process.pid}/root${network.namespacePath}`, name: network.tapName },
   );
   // A fork's guest keeps the template's address until it is told its own.
   const mac = isPlaceholder ? "02:00:00:00:00:01" : network.macAddress;

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
 import { launch } from "./launch.ts";
 import { launcherBinary } from "./launcher-binary.ts";
+import { Launchers } from "./launchers.ts";
 
 const isRoot = process.getuid?.() === 0;
 const userId = 1_879_100_000 + (process.pid % 10_000);
@@ -12,13 +13,16 @@ const userId = 1_879_100_000 + (process.pid % 10_000);
 /** What a program in the jail can do, found out by a shell in QEMU's place. */
 describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, () => {
   let temporary: TemporaryDirectory;
+  let launchers: Launchers;
   before(async () => {
     temporary = await temporaryDirectory("isopod-vmm-test-");
     await mkdir(join(temporary.path, "other"));
     await writeFile(join(temporary.path, "other", "secret"), "secret");
     await mkdir(join(temporary.path, "own"));
+    launchers = new Launchers(await launcherBinary(temporary.path), join(temporary.path, "own"));
   });
   after(async () => {
+    launchers.close();
     await temporary[Symbol.asyncDispose]();
   });
 
@@ -30,7 +34,6 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
       arguments: ["sh", "-c", `exec >&2; ${script}`],
       environment: { NAME: "value" },
       userId,
-      mountPoint: join(temporary.path, "own"),
       binds: [{ source: join(temporary.path, "other", "secret"), target: "shown" }],
       hasKvm: false,
       cgroups: [],
@@ -39,7 +42,7 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
       descriptors: [{ number: 10, type: "bytes" as const, content: "handed over" }],
     };
     const child = await launch(plan, {
-      launcherPath: await launcherBinary(temporary.path),
+      launchers,
       id: "jail-test",
       signal: undefined,
       record: async (pid) => {

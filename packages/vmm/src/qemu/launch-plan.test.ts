@@ -12,7 +12,6 @@ const plan: LaunchPlan = {
   arguments: ["a b", ""],
   environment: { LC_ALL: "C" },
   userId: 7,
-  mountPoint: "/m",
   binds: [{ source: "/k", target: "kernel" }],
   hasKvm: false,
   cgroups: ["/c"],
@@ -23,7 +22,9 @@ const plan: LaunchPlan = {
 
 async function answerTo(bytes: string): Promise<string> {
   await using directory = await temporaryDirectory();
-  const child = spawn(await launcherBinary(directory.path), { stdio: ["ignore", "ignore", "ignore", "pipe"] });
+  const child = spawn(await launcherBinary(directory.path), ["jail", directory.path], {
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
+  });
   const control = child.stdio[3];
   assert.ok(control instanceof Duplex);
   control.on("error", () => {});

@@ -4,7 +4,6 @@ export interface LaunchPlan {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly userId: number;
-  readonly mountPoint: string;
   readonly binds: readonly { readonly source: string; readonly target: string }[];
   readonly descriptorsAt?: string;
   readonly fileBytes?: number;
@@ -31,7 +30,6 @@ export function encodeLaunchPlan(plan: LaunchPlan): string {
     ...plan.arguments.map((argument) => ["argument", argument]),
     ...Object.entries(plan.environment).map(([name, value]) => ["environment", name, value]),
     ["user", String(plan.userId)],
-    ["mount-point", plan.mountPoint],
     ...plan.binds.map((bind) => ["bind", bind.source, bind.target]),
     ...(plan.descriptorsAt === undefined ? [] : [["descriptors-at", plan.descriptorsAt]]),
     ...(plan.fileBytes === undefined ? [] : [["file-bytes", String(plan.fileBytes)]]),

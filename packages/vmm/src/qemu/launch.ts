@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
 import { Duplex } from "node:stream";
 import { VmmError, type VmmErrorCode } from "../errors.ts";
 import { encodeLaunchPlan, type LaunchPlan } from "./launch-plan.ts";
+import type { Launchers } from "./launchers.ts";
 
 export interface LaunchOptions {
-  readonly launcherPath: string;
+  readonly launchers: Launchers;
   /** The machine, for error messages. */
   readonly id: string;
   /** Called when the jail stands and before the monitor may run; what it throws ends the launch. */
@@ -20,18 +20,14 @@ export interface LaunchOptions {
 export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess> {
   options.signal?.throwIfAborted();
   const cannotRun = (cause: unknown): VmmError =>
-    new VmmError(`machine ${options.id}: the launcher ${options.launcherPath} cannot be run`, {
+    new VmmError(`machine ${options.id}: the launcher ${options.launchers.path} cannot be run`, {
       code: "LaunchFailed",
       stage: "boot",
       object: options.id,
       remedy: "The cache directory must be on a file system that allows executables.",
       cause,
     });
-  const child = spawn(options.launcherPath, [], { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore", "pipe"] });
-  // Heard first of all: a failed spawn is told by an event, and one without a listener ends the process.
-  const spawned = once(child, "spawn");
-  // Also heard when this function throws before it waits.
-  spawned.catch(() => {});
+  const { child, spawned } = options.launchers.take();
   // Whatever the type says: without descriptors for pipes there is no `stdio` at all, and `spawned` tells why.
   const streams: readonly unknown[] | undefined = child.stdio;
   if (streams === undefined) throw await spawned.then(() => new TypeError("the launcher has no streams"), cannotRun);

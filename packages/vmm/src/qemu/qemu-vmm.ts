@@ -6,6 +6,7 @@ import { VmmError } from "../errors.ts";
 import { type AcceleratorChoice, chooseAccelerator, hostCpuModel } from "./accelerator.ts";
 import { findCgroupRoots } from "./cgroup.ts";
 import { launcherBinary } from "./launcher-binary.ts";
+import { Launchers } from "./launchers.ts";
 import { machineFiles, type MachineRecord, readMachineRecord } from "./machine-record.ts";
 import { isRunning, type ProcessIdentity } from "./process-identity.ts";
 import { findQemu } from "./qemu-program.ts";
@@ -46,10 +47,11 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
   }
   const { path: program, version } = await findQemu();
   const cacheDirectory = resolve(options.cacheDirectory);
-  await mkdir(cacheDirectory, { recursive: true });
+  const jailDirectory = join(cacheDirectory, "jail");
+  await mkdir(jailDirectory, { recursive: true });
   const settings = {
     program,
-    launcherPath: await launcherBinary(cacheDirectory),
+    launchers: new Launchers(await launcherBinary(cacheDirectory), jailDirectory),
     cgroupRoots: await findCgroupRoots(),
     kernelPath: resolve(options.kernelPath),
     initramfsPath: resolve(options.initramfsPath),
@@ -130,7 +132,7 @@ class QemuVmm implements Vmm {
   }
 
   async openSnapshot(directory: string): Promise<Template | undefined> {
-    const snapshot = await SavedTemplate.open(directory, this.#settings.launcherPath);
+    const snapshot = await SavedTemplate.open(directory, this.#settings.launchers.path);
     try {
       await snapshot?.load();
       return snapshot;
@@ -141,6 +143,7 @@ class QemuVmm implements Vmm {
   }
 
   async close(): Promise<void> {
+    this.#settings.launchers.close();
     await this.templates.close();
   }
 

@@ -16,6 +16,7 @@ import {
 } from "./command-line.ts";
 import { launch } from "./launch.ts";
 import type { LaunchPlan } from "./launch-plan.ts";
+import type { Launchers } from "./launchers.ts";
 import { machineFiles, type MachineRecord, type SavedParts, writeMachineRecord } from "./machine-record.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { QemuMachine, readTail, removeMachineTraces, stderrBytes } from "./qemu-machine.ts";
@@ -24,7 +25,7 @@ import { QmpClient } from "./qmp-client.ts";
 /** How machines are booted here; the same for all of one `Vmm`. Paths are the host's. */
 export interface BootSettings {
   readonly program: string;
-  readonly launcherPath: string;
+  readonly launchers: Launchers;
   readonly accelerator: Accelerator["name"];
   readonly cgroupRoots: CgroupPaths;
   readonly kernelPath: string;
@@ -72,7 +73,7 @@ export async function startMachine(
   }
   try {
     const child = await launch(launchPlan(spec, settings, beginning, cgroups), {
-      launcherPath: settings.launcherPath,
+      launchers: settings.launchers,
       id: spec.id,
       signal,
       record: async (pid) => {
@@ -115,7 +116,6 @@ function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beg
     arguments: command.arguments,
     environment: { LC_ALL: "C" },
     userId: spec.userId,
-    mountPoint: spec.directory,
     binds,
     descriptorsAt: descriptorDirectory,
     fileBytes: largestFileBytes(spec),

@@ -62,7 +62,7 @@ export async function buildTemplate(
     await chown(scratchPath, 0, 0);
     const builtMicros = Number(settings.clock.nowMicros());
     const scratchBacking = [{ format: "raw", path: backingPath } as const];
-    const { launcherPath } = settings;
+    const launcherPath = settings.launchers.path;
     await sealTemplate(directory, { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath });
     await rm(machineDirectory, { recursive: true });
   } catch (error) {
@@ -84,7 +84,7 @@ async function save(
   settings: BootSettings,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { clock, launcherPath } = settings;
+  const { clock, launchers } = settings;
   const beginning = { type: "kernel", memory: { path: memoryPath, isShared: true } } as const;
   const machine = await startMachine(spec, settings, beginning, () => {}, signal);
   try {
@@ -104,7 +104,7 @@ async function save(
     await clock.sleep(settleMs, until);
     // Of a running machine, so that its forks run on by themselves.
     const path = join(directory, templateFiles.state);
-    await machine.save({ path, launcherPath, isMemoryIncluded: false, clock, signal });
+    await machine.save({ path, launcherPath: launchers.path, isMemoryIncluded: false, clock, signal });
   } finally {
     await machine.kill();
   }

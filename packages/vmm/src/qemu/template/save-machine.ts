@@ -6,7 +6,7 @@ import { VmmError } from "../../errors.ts";
 import type { BackingFile } from "../block-nodes.ts";
 import { isRecord } from "../qmp-codec.ts";
 import type { QmpClient } from "../qmp-client.ts";
-import { templateFiles, writeManifest } from "./template-files.ts";
+import { stampOfFiles, templateFiles, writeManifest } from "./template-files.ts";
 import { digestOfFiles } from "./template-key.ts";
 
 /** Between two looks at a migration. */
@@ -79,5 +79,6 @@ export async function sealTemplate(
   await runCommand(launcherPath, ["pack", memoryPath, packed]);
   await rm(memoryPath);
   const paths = [packed, join(directory, templateFiles.state), join(directory, templateFiles.scratch)];
-  await writeManifest(directory, { ...manifest, digest: await digestOfFiles(paths) });
+  const scratchStamp = await stampOfFiles(manifest.scratchBacking.map((one) => one.path));
+  await writeManifest(directory, { ...manifest, digest: await digestOfFiles(paths), scratchStamp });
 }

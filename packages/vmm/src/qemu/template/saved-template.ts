@@ -1,9 +1,10 @@
-import { type FileHandle, stat } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Template, TemplateShape } from "../../contract.ts";
+import { VmmError } from "../../errors.ts";
 import type { BackingFile } from "../block-nodes.ts";
 import { loadMemory } from "./load-memory.ts";
-import { diskBytesOf, readManifest, templateFiles, type TemplateManifest } from "./template-files.ts";
+import { diskBytesOf, readManifest, stampOfFiles, templateFiles, type TemplateManifest } from "./template-files.ts";
 import { digestOfFiles } from "./template-key.ts";
 
 const mebibyte = 1024 * 1024;
@@ -18,6 +19,7 @@ export class SavedTemplate implements Template {
   readonly #manifest: TemplateManifest;
   readonly #launcherPath: string;
   #memory: Promise<FileHandle> | undefined;
+  readonly #uses = new Set<Promise<unknown>>();
 
   private constructor(directory: string, manifest: TemplateManifest, sizeBytes: number, launcherPath: string) {
     this.id = manifest.id;
@@ -54,24 +56,42 @@ export class SavedTemplate implements Template {
     return [{ format: "qcow2", path: join(this.directory, templateFiles.scratch) }, ...this.#manifest.scratchBacking];
   }
 
+  /** Throws `VmmError` `TemplateFailed` when the files are not what was saved; a later call tries again. */
+  async load(): Promise<void> {
+    await this.#loaded();
+  }
+
   /**
-   * The sealed memory, as a path that a launcher can open while this process lives. Rejects when the files are not what
-   * was saved; a later call tries again.
+   * Loads the template and has something done with the sealed memory, as a path that a launcher can open meanwhile:
+   * until then it is not unloaded, or the path would soon be that of another file.
    */
-  async load(): Promise<string> {
-    this.#memory ??= this.#loadVerified().catch((error: unknown) => {
-      this.#memory = undefined;
-      throw error;
-    });
-    const { fd } = await this.#memory;
-    return `/proc/${process.pid}/fd/${fd}`;
+  async use<Result>(work: (memoryPath: string) => Promise<Result>): Promise<Result> {
+    const { fd } = await this.#loaded();
+    const using = work(`/proc/${process.pid}/fd/${fd}`);
+    this.#uses.add(using);
+    try {
+      return await using;
+    } finally {
+      this.#uses.delete(using);
+    }
   }
 
   /** Gives the memory back, once no machine has it. */
   async unload(): Promise<void> {
     const memory = this.#memory;
     this.#memory = undefined;
-    await (await memory?.catch(() => undefined))?.close();
+    const handle = await memory?.catch(() => undefined);
+    await Promise.allSettled(this.#uses);
+    await handle?.close();
+  }
+
+  async #loaded(): Promise<FileHandle> {
+    this.#memory ??= this.#loadVerified().catch((cause: unknown) => {
+      this.#memory = undefined;
+      if (cause instanceof VmmError) throw cause;
+      throw this.#failure(cause instanceof Error ? cause.message : String(cause), cause);
+    });
+    return await this.#memory;
   }
 
   async #loadVerified(): Promise<FileHandle> {
@@ -81,9 +101,11 @@ export class SavedTemplate implements Template {
     // Side by side: the digest is of the files, which nobody writes to.
     const loading = loadMemory(this.#launcherPath, packed, this.shape.memoryMiB * mebibyte);
     try {
-      for (const { path } of this.#manifest.scratchBacking) await stat(path);
-      const digest = await digestOfFiles(paths);
-      if (digest !== this.#manifest.digest) throw new Error(`the files of template ${this.id} are damaged`);
+      const below = this.#manifest.scratchBacking.map((one) => one.path);
+      const isSameBelow = (await stampOfFiles(below)) === this.#manifest.scratchStamp;
+      if (!isSameBelow) throw this.#failure(`what its scratch disk lies on was changed (${below.join(", ")})`);
+      const isWhole = (await digestOfFiles(paths)) === this.#manifest.digest;
+      if (!isWhole) throw this.#failure("its files are damaged");
       return await loading;
     } catch (error) {
       await loading.then(
@@ -92,5 +114,14 @@ export class SavedTemplate implements Template {
       );
       throw error;
     }
+  }
+  #failure(reason: string, cause?: unknown): VmmError {
+    return new VmmError(`template ${this.id} cannot be used: ${reason}`, {
+      code: "TemplateFailed",
+      stage: "template",
+      object: this.directory,
+      remedy: "A template of a size is made again by itself; a snapshot is to be taken again.",
+      cause,
+    });
   }
 }

@@ -78,7 +78,8 @@ async function convert(
   settings: BootSettings,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { clock, launcherPath } = settings;
+  const { clock } = settings;
+  const launcherPath = settings.launchers.path;
   const machineDirectory = join(directory, "machine");
   const memoryPath = join(directory, "memory");
   await mkdir(machineDirectory, { mode: 0o711 });

@@ -24,6 +24,8 @@ export interface TemplateManifest {
   readonly digest: string;
   /** What the scratch disk has below it, absolute, nearest first. */
   readonly scratchBacking: readonly BackingFile[];
+  /** {@link stampOfFiles} of those. */
+  readonly scratchStamp: string;
   /** Disks on the SCSI bus whose state was saved: a fork has as many. Absent: none was, and a fork may have any. */
   readonly scsiDisks?: number;
 }
@@ -45,15 +47,25 @@ export async function readManifest(directory: string): Promise<TemplateManifest 
 
 function parse(value: unknown): TemplateManifest | undefined {
   if (!isRecord(value) || !isRecord(value["shape"])) return undefined;
-  const { id, builtMicros, digest } = value;
+  const { id, builtMicros, digest, scratchStamp } = value;
   const { vcpus, memoryMiB, scratchBytes } = value["shape"];
   if (typeof id !== "string" || typeof builtMicros !== "number" || typeof digest !== "string") return undefined;
   if (typeof vcpus !== "number" || typeof memoryMiB !== "number" || typeof scratchBytes !== "number") return undefined;
   const scratchBacking = parseBacking(value["scratchBacking"]);
+  if (typeof scratchStamp !== "string") return undefined;
   const scsiDisks = value["scsiDisks"];
   if (scratchBacking === undefined || (scsiDisks !== undefined && typeof scsiDisks !== "number")) return undefined;
-  const known = { id, shape: { vcpus, memoryMiB, scratchBytes }, builtMicros, digest, scratchBacking };
+  const known = { id, shape: { vcpus, memoryMiB, scratchBytes }, builtMicros, digest, scratchBacking, scratchStamp };
   return scsiDisks === undefined ? known : { ...known, scsiDisks };
+}
+
+/**
+ * Tells files that were written to or made anew from what they were, without reading them: a file system's template is
+ * as large as the disk. Rejects when one is missing.
+ */
+export async function stampOfFiles(paths: readonly string[]): Promise<string> {
+  const stats = await Promise.all(paths.map(async (path) => await stat(path, { bigint: true })));
+  return stats.map(({ size, mtimeNs }) => `${size}:${mtimeNs}`).join(" ");
 }
 
 /** What the files take on the host's disk: sparse files count with what they hold. */

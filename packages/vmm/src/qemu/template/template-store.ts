@@ -35,7 +35,7 @@ export class TemplateStore implements Templates {
     const store = new TemplateStore(directory, base, settings);
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
-      const template = await SavedTemplate.open(path, settings.launcherPath);
+      const template = await SavedTemplate.open(path, settings.launchers.path);
       if (template?.id === name && templateId(base, template.shape) === name) store.#known.set(name, template);
       else await rm(path, { recursive: true, force: true });
     }
@@ -101,7 +101,7 @@ export class TemplateStore implements Templates {
     await buildTemplate(temporary, id, shape, makeScratch, this.#settings, signal);
     await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
-    const template = await SavedTemplate.open(path, this.#settings.launcherPath);
+    const template = await SavedTemplate.open(path, this.#settings.launchers.path);
     if (template === undefined) throw new Error(`template ${id} vanished`);
     this.#known.set(id, template);
     await template.load();

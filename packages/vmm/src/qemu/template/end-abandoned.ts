@@ -1,0 +1,19 @@
+import type { Clock } from "@isopod/base";
+import { readMachineRecord } from "../machine-record.ts";
+import { isRunning } from "../process-identity.ts";
+import { removeMachineTraces } from "../qemu-machine.ts";
+
+/**
+ * Ends the machine of that directory, if one is left of a service that was killed over it, and removes its cgroup. For
+ * machines that nobody wants back: those which templates and snapshots are made with.
+ */
+export async function endAbandoned(directory: string, clock: Clock): Promise<void> {
+  const record = await readMachineRecord(directory);
+  if (record === undefined) return;
+  const { process: identity } = record;
+  while (identity !== undefined && (await isRunning(identity))) {
+    process.kill(identity.pid, "SIGKILL");
+    await clock.sleep(10);
+  }
+  await removeMachineTraces(directory, record, clock);
+}
