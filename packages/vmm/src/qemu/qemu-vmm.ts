@@ -108,8 +108,10 @@ class QemuVmm implements Vmm {
     if (!(template instanceof SavedTemplate)) throw new TypeError("the template is not one of this monitor");
     checkFork(spec, template);
     const { statePath, scratchBacking } = template;
-    const memory = { path: await template.load(), isShared: false };
-    return await this.#start(spec, { type: "saved", memory, statePath, scratchBacking }, signal);
+    return await template.use(async (path) => {
+      const memory = { path, isShared: false };
+      return await this.#start(spec, { type: "saved", memory, statePath, scratchBacking }, signal);
+    });
   }
 
   async #start(spec: MachineSpec, beginning: Beginning, signal: AbortSignal | undefined): Promise<Machine> {

@@ -7,7 +7,7 @@ import type { SlottedMachine } from "../command-line.ts";
 import { monitorThreads } from "../../machine-spec.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
 import { sealTemplate } from "./save-machine.ts";
-import { templateFiles } from "./template-files.ts";
+import { stampOfFiles, templateFiles } from "./template-files.ts";
 
 /** Makes an empty scratch disk at `path` for that user; `backingPath` is the raw file below it. */
 export type MakeScratch = (path: string, userId: number) => Promise<{ readonly backingPath: string }>;
@@ -63,7 +63,9 @@ export async function buildTemplate(
     const builtMicros = Number(settings.clock.nowMicros());
     const scratchBacking = [{ format: "raw", path: backingPath } as const];
     const launcherPath = settings.launchers.path;
-    await sealTemplate(directory, { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath });
+    const scratchStamp = await stampOfFiles([backingPath]);
+    const saved = { id, shape, memoryPath, scratchBacking, scratchStamp, builtMicros };
+    await sealTemplate(directory, { ...saved, launcherPath });
     await rm(machineDirectory, { recursive: true });
   } catch (error) {
     await rm(directory, { recursive: true, force: true });

@@ -6,7 +6,7 @@ import { VmmError } from "../../errors.ts";
 import type { BackingFile } from "../block-nodes.ts";
 import { isRecord } from "../qmp-codec.ts";
 import type { QmpClient } from "../qmp-client.ts";
-import { stampOfFiles, templateFiles, writeManifest } from "./template-files.ts";
+import { templateFiles, writeManifest } from "./template-files.ts";
 import { digestOfFiles } from "./template-key.ts";
 
 /** Between two looks at a migration. */
@@ -69,6 +69,7 @@ export async function sealTemplate(
     readonly shape: TemplateShape;
     readonly memoryPath: string;
     readonly scratchBacking: readonly BackingFile[];
+    readonly scratchStamp: string;
     readonly builtMicros: number;
     readonly launcherPath: string;
     readonly scsiDisks?: number;
@@ -79,6 +80,5 @@ export async function sealTemplate(
   await runCommand(launcherPath, ["pack", memoryPath, packed]);
   await rm(memoryPath);
   const paths = [packed, join(directory, templateFiles.state), join(directory, templateFiles.scratch)];
-  const scratchStamp = await stampOfFiles(manifest.scratchBacking.map((one) => one.path));
-  await writeManifest(directory, { ...manifest, digest: await digestOfFiles(paths), scratchStamp });
+  await writeManifest(directory, { ...manifest, digest: await digestOfFiles(paths) });
 }

@@ -1,5 +1,5 @@
 import { chmod, constants, copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { systemErrorCode } from "@isopod/base";
 import type { SnapshotSummary } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
@@ -8,8 +8,9 @@ import type { BackingFile, PluggedDisk } from "../block-nodes.ts";
 import type { SlottedMachine } from "../command-line.ts";
 import type { SavedParts } from "../machine-record.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
+import { endAbandoned } from "./end-abandoned.ts";
 import { sealTemplate } from "./save-machine.ts";
-import { diskBytesOf, templateFiles } from "./template-files.ts";
+import { diskBytesOf, stampOfFiles, templateFiles } from "./template-files.ts";
 
 /** What a running machine does for its snapshot. */
 export interface Source {
@@ -43,6 +44,7 @@ export async function takeSnapshot(
   const unfinished = `${directory}.unfinished`;
   const streamPath = join(unfinished, "stream");
   try {
+    await endAbandoned(join(unfinished, "machine"), settings.clock);
     await rm(unfinished, { recursive: true, force: true });
     await mkdir(unfinished, { recursive: true, mode: 0o700 });
     const pausedMs = await freeze(unfinished, streamPath, source, settings);
@@ -120,7 +122,9 @@ async function convert(
   const builtMicros = Number(clock.nowMicros());
   const id = `snapshot-${machineId}`;
   const scsiDisks = Math.max(0, saved.serials.length - 2);
-  await sealTemplate(directory, { id, shape, memoryPath, scratchBacking, builtMicros, launcherPath, scsiDisks });
+  const scratchStamp = await stampOfFiles(scratchBacking.map(({ path }) => join(directory, basename(path))));
+  const parts = { id, shape, memoryPath, scratchBacking, scratchStamp, builtMicros, scsiDisks };
+  await sealTemplate(directory, { ...parts, launcherPath });
 }
 
 /** The disks below get a name of the snapshot's own, so that it outlives the template its machine came from. */

@@ -5,6 +5,7 @@ import type { Template, TemplateShape, Templates } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
 import { buildTemplate, type MakeScratch } from "./build-template.ts";
+import { endAbandoned } from "./end-abandoned.ts";
 import { SavedTemplate } from "./saved-template.ts";
 import { type TemplateBase, templateId } from "./template-key.ts";
 
@@ -21,7 +22,8 @@ export class TemplateStore implements Templates {
   readonly #settings: BootSettings;
   readonly #logger: Logger;
   readonly #known = new Map<string, SavedTemplate>();
-  readonly #building = new Map<string, Promise<Template>>();
+  readonly #building = new Map<string, Building>();
+  readonly #dropping = new Map<string, Promise<void>>();
 
   private constructor(directory: string, base: TemplateBase, settings: BootSettings) {
     this.#directory = directory;
@@ -37,7 +39,7 @@ export class TemplateStore implements Templates {
       const path = join(directory, name);
       const template = await SavedTemplate.open(path, settings.launchers.path);
       if (template?.id === name && templateId(base, template.shape) === name) store.#known.set(name, template);
-      else await rm(path, { recursive: true, force: true });
+      else await removeRemains(path, settings);
     }
     return store;
   }
@@ -57,20 +59,30 @@ export class TemplateStore implements Templates {
     } catch (error) {
       const { id } = template;
       this.#logger.warn({ template: id, reason: describeError(error) }, "a template cannot be used and is removed");
-      if (this.#known.get(id) === template) await this.#drop(template);
+      await this.#drop(template);
       return undefined;
     }
   }
 
   async build(shape: TemplateShape, makeScratch: MakeScratch, signal?: AbortSignal): Promise<Template> {
-    const found = await this.find(shape);
-    if (found !== undefined) return found;
-    const id = templateId(this.#base, shape);
-    const building = this.#building.get(id);
-    if (building !== undefined) return await building;
-    const made = this.#make(id, shape, makeScratch, signal).finally(() => this.#building.delete(id));
-    this.#building.set(id, made);
-    return await made;
+    for (;;) {
+      const found = await this.find(shape);
+      if (found !== undefined) return found;
+      signal?.throwIfAborted();
+      const id = templateId(this.#base, shape);
+      const others = this.#building.get(id);
+      if (others === undefined) {
+        const made = this.#make(id, shape, makeScratch, signal).finally(() => this.#building.delete(id));
+        this.#building.set(id, { made, signal });
+        return await made;
+      }
+      const template = await untilAborted(others.made, signal).catch((error: unknown) => {
+        // Whoever asked first gave it up; whoever asked second did not.
+        if (others.signal?.aborted === true && signal?.aborted !== true) return undefined;
+        throw error;
+      });
+      if (template !== undefined) return template;
+    }
   }
 
   async remove(id: string): Promise<void> {
@@ -85,7 +97,7 @@ export class TemplateStore implements Templates {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#building.values());
+    await Promise.allSettled([...this.#building.values()].map((one) => one.made));
     for (const template of this.#known.values()) await template.unload();
   }
 
@@ -97,8 +109,9 @@ export class TemplateStore implements Templates {
   ): Promise<Template> {
     const path = join(this.#directory, id);
     const temporary = `${path}${unfinished}`;
-    await rm(temporary, { recursive: true, force: true });
+    await removeRemains(temporary, this.#settings);
     await buildTemplate(temporary, id, shape, makeScratch, this.#settings, signal);
+    await this.#dropping.get(id);
     await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
     const template = await SavedTemplate.open(path, this.#settings.launchers.path);
@@ -109,9 +122,41 @@ export class TemplateStore implements Templates {
     return template;
   }
 
+  /** Takes it from the list at once, and its files when forks that are starting have them open. */
   async #drop(template: SavedTemplate): Promise<void> {
-    this.#known.delete(template.id);
-    await template.unload();
-    await rm(template.directory, { recursive: true, force: true });
+    const { id, directory } = template;
+    if (this.#known.get(id) === template) {
+      this.#known.delete(id);
+      const removed = template.unload().then(async () => await rm(directory, { recursive: true, force: true }));
+      this.#dropping.set(
+        id,
+        removed.finally(() => this.#dropping.delete(id)),
+      );
+    }
+    await this.#dropping.get(id);
+  }
+}
+
+interface Building {
+  readonly made: Promise<Template>;
+  /** Of the caller that it is made for. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Removes what a service that was killed left of a template: first the machine it was making it with, if that runs. */
+async function removeRemains(path: string, settings: BootSettings): Promise<void> {
+  await endAbandoned(join(path, "machine"), settings.clock);
+  await rm(path, { recursive: true, force: true });
+}
+
+async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  if (signal === undefined) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -1,0 +1,192 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { runCommand, silentLogger, type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
+import { connectGuest, type ContainerSpec, guestArtifacts, type GuestClient, kernelCommandLine } from "@isopod/guest";
+import { createScratchDisks, type ScratchDisks } from "@isopod/volume";
+import type { Machine, MachineSpec, Template, TemplateShape, Vmm } from "../contract.ts";
+import type { QemuVmmOptions } from "../qemu/qemu-vmm.ts";
+import { createQemuVmm } from "../qemu/qemu-vmm.ts";
+import { makeBusyboxDisk } from "./busybox-disk.ts";
+
+const mebibyte = 1024 * 1024;
+/** Docker's. */
+const capabilities = (
+  "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP " +
+  "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
+).split(" ");
+
+/** What machines are forked from in tests: the smallest that is sold. */
+export const testShape: TemplateShape = Object.freeze({ vcpus: 1, memoryMiB: 128, scratchBytes: 64 * mebibyte });
+
+/** An instance that was forked and given an identity. */
+export interface TestFork {
+  readonly spec: MachineSpec;
+  readonly machine: Machine;
+  readonly client: GuestClient;
+}
+
+/**
+ * All that forks need, for tests: the guest's kernel and agent, a busybox image, scratch disks, and a network namespace
+ * with a tap for each machine. What tests leave running ends with it.
+ */
+export class ForkHost implements AsyncDisposable {
+  readonly path: string;
+  readonly scratch: ScratchDisks;
+  readonly namespace: string;
+  readonly guest: { readonly kernelPath: string; readonly initramfsPath: string };
+  readonly #temporary: TemporaryDirectory;
+  readonly #vmms: Vmm[] = [];
+  readonly #forks = new Set<TestFork>();
+  #machines = 0;
+
+  private constructor(temporary: TemporaryDirectory, guest: ForkHost["guest"]) {
+    this.#temporary = temporary;
+    this.path = temporary.path;
+    this.guest = guest;
+    this.namespace = `vmmfork-${process.pid}-${randomBytes(3).toString("hex")}`;
+    this.scratch = createScratchDisks({ directory: join(this.path, "scratch-templates"), logger: silentLogger });
+  }
+
+  static async open(): Promise<ForkHost> {
+    const temporary = await temporaryDirectory("isopod-vmm-fork-");
+    const host = new ForkHost(temporary, await guestArtifacts(join(temporary.path, "guest")));
+    await makeBusyboxDisk(host.file("image"), temporary.path);
+    await mkdir(host.file("machines"));
+    await runCommand("ip", ["netns", "add", host.namespace]);
+    return host;
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** A monitor of its own on the templates of `cacheDirectory`, as a service that was started anew. */
+  async openVmm(options: Partial<QemuVmmOptions> = {}): Promise<Vmm> {
+    const vmm = await createQemuVmm({
+      cacheDirectory: this.file("cache"),
+      ...this.guest,
+      commandLine: kernelCommandLine,
+      logger: silentLogger,
+      accelerator: "tcg",
+      ...options,
+    });
+    this.#vmms.push(vmm);
+    return vmm;
+  }
+
+  async build(vmm: Vmm, shape = testShape, signal?: AbortSignal): Promise<Template> {
+    return await vmm.templates.build(
+      shape,
+      async (path, userId) => await this.makeScratch(path, userId, shape),
+      signal,
+    );
+  }
+
+  async makeScratch(path: string, userId: number, shape = testShape): Promise<{ readonly backingPath: string }> {
+    return await this.scratch.create(path, shape.scratchBytes, userId);
+  }
+
+  /** A new machine's description, with its directory, disk and tap made. */
+  async specOf(name: string, more: Partial<MachineSpec> = {}): Promise<MachineSpec> {
+    const number = ++this.#machines;
+    const userId = 1_879_200_000 + (process.pid % 10_000) * 100 + number;
+    const directory = this.file(`machines/${name}`);
+    const tapName = `tap${number}`;
+    await mkdir(directory);
+    await runCommand("ip", ["-n", this.namespace, "tuntap", "add", tapName, "mode", "tap", "vnet_hdr"]);
+    await runCommand("ip", ["-n", this.namespace, "link", "set", tapName, "up"]);
+    const scratch = await this.scratch.create(this.file(`${name}.qcow2`), testShape.scratchBytes, userId);
+    const image = this.file("image");
+    return {
+      id: `fork-${name}-${process.pid}`,
+      directory,
+      vcpus: testShape.vcpus,
+      memoryMiB: testShape.memoryMiB,
+      limits: { cpuMilli: 1000, memoryMiB: 512, pids: 64 },
+      userId,
+      network: {
+        namespacePath: `/run/netns/${this.namespace}`,
+        tapName,
+        macAddress: `02:00:00:00:01:${number.toString(16).padStart(2, "0")}`,
+      },
+      disks: [
+        { type: "parts", serial: "image", parts: [{ path: image, sizeBytes: (await stat(image)).size }] },
+        { type: "qcow2", serial: "scratch", ...scratch },
+      ],
+      ...more,
+    };
+  }
+
+  /** Forks an instance and gives it its identity; its host name is its id. */
+  async fork(vmm: Vmm, template: Template, name: string, more: Partial<MachineSpec> = {}): Promise<TestFork> {
+    const spec = await this.specOf(name, more);
+    const machine = await vmm.fork(spec, template);
+    const client = await connectGuest({ socketPath: machine.agentSocketPath, timeoutMs: 120_000 });
+    const fork = { spec, machine, client };
+    this.#forks.add(fork);
+    await client.configure({
+      hostname: spec.id,
+      entropy: randomBytes(64).toString("base64"),
+      epochMicros: Date.now() * 1000,
+      network: {
+        macAddress: spec.network?.macAddress ?? "",
+        address: `10.0.0.${this.#machines}`,
+        gatewayAddress: "169.254.1.1",
+        gatewayMacAddress: "02:ff:00:00:00:01",
+        mtu: 1450,
+      },
+      resolvConf: "",
+      hosts: "127.0.0.1 localhost\n",
+      scratch: { diskSerial: "scratch" },
+      limits: { memoryBytes: 96 * mebibyte, pids: 512 },
+    });
+    return fork;
+  }
+
+  /** Lets go of a fork, as a service that ends; whoever finds it again has to end it. */
+  async abandon(fork: TestFork): Promise<void> {
+    this.#forks.delete(fork);
+    await fork.client[Symbol.asyncDispose]();
+    fork.machine.detach();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { client, machine } of this.#forks) {
+      await client[Symbol.asyncDispose]();
+      await machine.kill();
+    }
+    for (const vmm of this.#vmms) await vmm.close();
+    await runCommand("ip", ["netns", "delete", this.namespace]);
+    await this.#temporary[Symbol.asyncDispose]();
+  }
+}
+
+/** Runs a shell script in a container of its own and returns what it wrote. */
+export async function runInFork({ client }: TestFork, script: string): Promise<string> {
+  const spec: ContainerSpec = {
+    id: `c-${randomBytes(4).toString("hex")}`,
+    imageDiskSerial: "image",
+    args: ["sh", "-c", script],
+    env: ["PATH=/bin"],
+    workingDirectory: "/",
+    user: "",
+    supplementalGroups: [],
+    capabilities,
+    noNewPrivileges: false,
+    seccomp: "default",
+    isRootReadOnly: false,
+    isTerminal: false,
+    hasStdin: false,
+    isStdinOnce: false,
+    limits: {},
+    rlimits: [],
+    mounts: [],
+    terminationMessagePath: "",
+  };
+  await client.startContainer(spec);
+  let text = "";
+  for await (const chunk of client.output(spec.id, 0)) text += chunk.data.toString("latin1");
+  await client.removeContainer(spec.id);
+  return text.trim();
+}
