@@ -15,7 +15,17 @@ const record: InstanceRecord = {
   containers: [
     { name: "main", restartCount: 2, imageDigest: "sha256:1", current: { id: "c0-2", vm: 1, startedMicros: 5 } },
   ],
-  segments: [{ name: "uid-1-0", cpuMilli: 250, memoryMiB: 512, podLabels: {}, startMicros: 5, isWritten: true }],
+  segments: [
+    {
+      name: "uid-1-0",
+      cpuMilli: 250,
+      memoryMiB: 512,
+      podLabels: {},
+      state: "Running",
+      startMicros: 5,
+      isWritten: true,
+    },
+  ],
   stages: { seen: 1 },
   isReleased: false,
 };
@@ -63,6 +73,15 @@ test("a directory that cannot be cleared away now stays for the next start", asy
   await mkdir(join(directory.path, "uid-2"));
   assert.deepEqual(await records.load(async () => false), []);
   assert.deepEqual(await readdir(directory.path), ["uid-2"]);
+});
+
+test("a record of before there were pauses is read on: all it billed was running", async () => {
+  await using directory = await temporaryDirectory();
+  const records = new InstanceRecords(directory.path);
+  await mkdir(join(directory.path, "uid-1"));
+  const segments = record.segments.map(({ state: _state, ...before }) => before);
+  await writeFile(join(directory.path, "uid-1", "record.json"), JSON.stringify({ ...record, version: 2, segments }));
+  assert.deepEqual(await records.load(nothingRuns), [record]);
 });
 
 test("a record of another version is refused, and nothing of its instance is touched", async () => {

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { systemErrorCode, writeFileAtomically } from "@isopod/base";
 import { NodeError } from "./node-error.ts";
 
-/** Changes with the meaning of a record's fields. */
-export const recordVersion = 2;
+/** Changes with the meaning of a record's fields. A record of version 2 differs only in that nothing was ever paused. */
+export const recordVersion = 3;
 
 /** One attempt at running a container, as the node agent must remember it over its own death. */
 export interface ContainerAttempt {
@@ -36,6 +36,7 @@ export interface SegmentRecord {
   readonly cpuMilli: number;
   readonly memoryMiB: number;
   readonly podLabels: Readonly<Record<string, string>>;
+  readonly state: "Running" | "Paused";
   readonly startMicros: number;
   readonly endMicros?: number;
   readonly endCause?: string;
@@ -94,11 +95,10 @@ export class InstanceRecords {
   /** Undefined when there is none, or none that can be read. */
   async read(podUID: string): Promise<InstanceRecord | undefined> {
     try {
-      const record = JSON.parse(
-        await readFile(join(this.directoryOf(podUID), "record.json"), "utf8"),
-      ) as InstanceRecord;
+      const record = JSON.parse(await readFile(join(this.directoryOf(podUID), "record.json"), "utf8")) as StoredRecord;
       if (record.podUID !== podUID) return undefined;
       if (record.version === recordVersion) return record;
+      if (record.version === 2) return upgrade(record);
     } catch (error) {
       if (systemErrorCode(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
       throw error;
@@ -135,6 +135,19 @@ export class InstanceRecords {
   async remove(podUID: string): Promise<void> {
     await rm(this.directoryOf(podUID), { recursive: true, force: true });
   }
+}
+
+/** As it may be on disk. */
+type StoredRecord = InstanceRecord | RecordBeforePauses;
+
+interface RecordBeforePauses extends Omit<InstanceRecord, "version" | "segments"> {
+  readonly version: 2;
+  readonly segments: readonly Omit<SegmentRecord, "state">[];
+}
+
+function upgrade(record: RecordBeforePauses): InstanceRecord {
+  const segments = record.segments.map((one) => ({ ...one, state: "Running" as const }));
+  return { ...record, version: recordVersion, segments };
 }
 
 /** Gives every instance a host user of its own; ids are free again when the instance is released. */

@@ -81,7 +81,7 @@ export class UsageRecorder {
         nodeName: this.#options.nodeName,
         cpuMilli: segment.cpuMilli,
         memoryMiB: segment.memoryMiB,
-        state: "Running",
+        state: segment.state,
         startMicros: segment.startMicros,
         ...(segment.endMicros === undefined ? {} : { endMicros: segment.endMicros }),
         ...(segment.endCause === undefined ? {} : { endCause: segment.endCause }),

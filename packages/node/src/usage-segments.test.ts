@@ -56,7 +56,15 @@ test("a segment is on disk before the API hears of it, and carries all that a bi
   await usage.flush();
   assert.deepEqual(durable, [1]);
   assert.deepEqual(written, [
-    { name: "uid-1-0", cpuMilli: 250, memoryMiB: 512, podLabels: { app: "shop" }, startMicros: 100, isWritten: false },
+    {
+      name: "uid-1-0",
+      cpuMilli: 250,
+      memoryMiB: 512,
+      podLabels: { app: "shop" },
+      state: "Running",
+      startMicros: 100,
+      isWritten: false,
+    },
   ]);
 });
 
@@ -76,6 +84,37 @@ test("one segment spans every container of a VM, and the next VM has its own", a
     ["uid-1-1", 400, 500, "Completed"],
   ]);
   assert.ok(record.value.segments.every((one) => one.isWritten));
+});
+
+test("a pause and a resume cut the bill without a gap, and only while there is one", async () => {
+  await using directory = await temporaryDirectory();
+  await using segments = await segmentsIn(directory.path);
+  const { usage, record, written } = segments;
+  usage.turn("Paused", 50);
+  assert.equal(usage.state, undefined);
+  usage.open(100);
+  usage.turn("Paused", 200);
+  usage.turn("Paused", 250);
+  usage.open(260);
+  assert.equal(usage.state, "Paused");
+  // A clock that was set back costs nobody anything.
+  usage.turn("Running", 150);
+  usage.close(400, "Deleted");
+  await usage.flush();
+  assert.deepEqual(
+    record.value.segments.map(({ state, startMicros, endMicros, endCause }) => [
+      state,
+      startMicros,
+      endMicros,
+      endCause,
+    ]),
+    [
+      ["Running", 100, 200, "Paused"],
+      ["Paused", 200, 200, "Resumed"],
+      ["Running", 200, 400, "Deleted"],
+    ],
+  );
+  assert.deepEqual(new Set(written.map(({ name }) => name)), new Set(["uid-1-0", "uid-1-1", "uid-1-2"]));
 });
 
 test("a VM held through a back-off is billed until it is given up, and no segment ends before it began", async () => {

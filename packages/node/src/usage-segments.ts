@@ -1,5 +1,6 @@
 import type { InstanceSize } from "@isopod/api";
 import { describeError, type Logger } from "@isopod/base";
+import type { SegmentRecord } from "./instance-record.ts";
 import type { RecordKeeper } from "./record-keeper.ts";
 import type { UsageRecorder } from "./usage-recorder.ts";
 
@@ -13,7 +14,8 @@ export interface UsageSegmentsOptions {
 }
 
 /**
- * The bill of one pod's instance: a segment from the first start of a container to the last end in one VM.
+ * The bill of one pod's instance: a segment from the first start of a container to the last end in one VM, cut where
+ * the instance is paused and resumed.
  *
  * A change is in memory at once, on disk before the API hears of it, and in the API when {@link flush} resolves. What a
  * crash keeps from the API, the next node agent writes, under the same name.
@@ -27,15 +29,28 @@ export class UsageSegments {
     this.#options = options;
   }
 
+  /** What is billed now; undefined while nothing is. */
+  get state(): SegmentRecord["state"] | undefined {
+    return this.#options.record.value.segments.find((one) => one.endMicros === undefined)?.state;
+  }
+
   /** A container has started; no change while a segment is open. */
   open(startMicros: number): void {
-    const { record, size, podLabels } = this.#options;
-    const { segments, podUID } = record.value;
-    if (segments.some((one) => one.endMicros === undefined)) return;
-    const { cpuMilli, memoryMiB } = size;
-    const name = `${podUID}-${segments.length}`;
-    const opened = { name, cpuMilli, memoryMiB, podLabels: podLabels(), startMicros, isWritten: false };
-    record.change({ segments: [...segments, opened] });
+    if (this.state !== undefined) return;
+    const { record } = this.#options;
+    record.change({ segments: [...record.value.segments, this.#begin("Running", startMicros)] });
+    this.#writeSoon();
+  }
+
+  /** The instance was paused, or goes on: the next segment begins where the open one ends. No change without one. */
+  turn(state: SegmentRecord["state"], micros: number): void {
+    if (this.state === undefined || this.state === state) return;
+    const { record } = this.#options;
+    const segments = record.value.segments.map((one) =>
+      this.#end(one, micros, state === "Paused" ? "Paused" : "Resumed"),
+    );
+    const endMicros = segments.at(-1)?.endMicros ?? micros;
+    record.change({ segments: [...segments, this.#begin(state, endMicros)] });
     this.#writeSoon();
   }
 
@@ -46,23 +61,25 @@ export class UsageSegments {
 
   /** Nothing runs any more since `endMicros`. */
   close(endMicros: number, endCause: string): void {
+    if (this.state === undefined) return;
     const { record } = this.#options;
-    const { segments } = record.value;
-    if (!segments.some((one) => one.endMicros === undefined)) return;
-    record.change({
-      segments: segments.map((one) =>
-        one.endMicros === undefined
-          ? {
-              ...one,
-              endMicros: Math.max(one.startMicros, endMicros, this.#heldUntilMicros),
-              endCause,
-              isWritten: false,
-            }
-          : one,
-      ),
-    });
+    record.change({ segments: record.value.segments.map((one) => this.#end(one, endMicros, endCause)) });
     this.#heldUntilMicros = 0;
     this.#writeSoon();
+  }
+
+  #begin(state: SegmentRecord["state"], startMicros: number): SegmentRecord {
+    const { record, size, podLabels } = this.#options;
+    const { segments, podUID } = record.value;
+    const { cpuMilli, memoryMiB } = size;
+    const name = `${podUID}-${segments.length}`;
+    return { name, cpuMilli, memoryMiB, podLabels: podLabels(), state, startMicros, isWritten: false };
+  }
+
+  #end(segment: SegmentRecord, micros: number, endCause: string): SegmentRecord {
+    if (segment.endMicros !== undefined) return segment;
+    const endMicros = Math.max(segment.startMicros, micros, this.#heldUntilMicros);
+    return { ...segment, endMicros, endCause, isWritten: false };
   }
 
   /** Resolves when the API has everything. Rejects when the record cannot be saved, or at the detach. */
