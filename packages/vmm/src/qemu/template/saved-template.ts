@@ -100,6 +100,8 @@ export class SavedTemplate implements Template {
     const [packed = ""] = paths;
     // Side by side: the digest is of the files, which nobody writes to.
     const loading = loadMemory(this.#launcherPath, packed, this.shape.memoryMiB * mebibyte);
+    // Heard below, and that may be long after it failed.
+    loading.catch(() => {});
     try {
       const below = this.#manifest.scratchBacking.map((one) => one.path);
       const isSameBelow = (await stampOfFiles(below)) === this.#manifest.scratchStamp;
