@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { vcpusFor, vmOverhead } from "@isopod/api";
+import type { GuestIdentity } from "@isopod/guest";
 import { type Resources, scratchSerial } from "./acquire-resources.ts";
 import { hostnameOf } from "./container-plan.ts";
 import { Instance, machineDirectory } from "./instance.ts";
@@ -28,10 +29,19 @@ export async function findInstance(context: PodContext): Promise<Instance | unde
 /** Boots a VM, or takes up the one that was found, until its agent answers and it has its network and disks. */
 export async function bootInstance(context: PodContext, resources: Resources): Promise<Instance> {
   const found = context.instance;
+  context.pause.identity = () => identityOf(context, resources);
   if (found !== undefined) {
-    await found.connect(context.signal);
-    if (!(await found.isConfigured(context.signal))) await configure(context, found, resources);
+    // A paused one is connected to when it goes on; until then it is shown as what it is.
     context.isSandboxReady = true;
+    context.pause.check();
+    context.publish();
+    try {
+      await found.connect(context.signal);
+      if (!(await found.isConfigured(context.signal))) await configure(context, found, resources);
+    } catch (error) {
+      // Whoever runs its containers finds that it is lost.
+      if (!found.ended.aborted || context.signal.aborted) throw error;
+    }
     return found;
   }
   const { record, size, podUID } = context;
@@ -84,27 +94,33 @@ export async function bootInstance(context: PodContext, resources: Resources): P
 }
 
 async function configure(context: PodContext, instance: Instance, resources: Resources): Promise<void> {
-  const { pod, options, size } = context;
-  const { eni, vpc, attached } = resources;
-  await attached.opened;
+  const { size } = context;
+  await resources.attached.opened;
   await instance.configure(
     {
-      hostname: hostnameOf(pod),
-      entropy: randomBytes(64).toString("base64"),
-      epochMicros: context.nowMicros,
-      network: {
-        macAddress: eni.spec.macAddress,
-        address: eni.spec.address,
-        gatewayAddress: attached.gatewayAddress,
-        gatewayMacAddress: attached.gatewayMacAddress,
-        mtu: attached.mtu,
-      },
-      resolvConf: resolvConf(pod, options.dns, vpc.spec.nat === true),
-      hosts: hostsFile(pod, eni.spec.address),
+      ...identityOf(context, resources),
       scratch: { diskSerial: scratchSerial },
       limits: { memoryBytes: size.memoryMiB * 1024 * 1024, cpuMilli: size.cpuMilli },
     },
     context.signal,
   );
   context.stage("configured");
+}
+
+/** With randomness that is drawn, and the time as it is, at the call. */
+function identityOf({ pod, options, nowMicros }: PodContext, { eni, vpc, attached }: Resources): GuestIdentity {
+  return {
+    hostname: hostnameOf(pod),
+    entropy: randomBytes(64).toString("base64"),
+    epochMicros: nowMicros,
+    network: {
+      macAddress: eni.spec.macAddress,
+      address: eni.spec.address,
+      gatewayAddress: attached.gatewayAddress,
+      gatewayMacAddress: attached.gatewayMacAddress,
+      mtu: attached.mtu,
+    },
+    resolvConf: resolvConf(pod, options.dns, vpc.spec.nat === true),
+    hosts: hostsFile(pod, eni.spec.address),
+  };
 }

@@ -172,6 +172,7 @@ async function startOnce(context: PodContext, slot: ContainerSlot, run: VmRun, i
   context.stage("started");
   context.noted().saveSoon();
   context.usage.open(slot.current.startedMicros);
+  context.pause.check();
   context.publish();
   context.options.events.normal(context.pod, "Started", `Started container ${slot.container.name}`, slot.fieldPath);
   try {

@@ -11,6 +11,7 @@ import {
   GuestError,
   type GuestClient,
   type GuestConfiguration,
+  type GuestReidentification,
   type GuestStats,
   type GuestVolume,
 } from "@isopod/guest";
@@ -24,13 +25,21 @@ export interface InstanceOptions {
   readonly logger: Logger;
   /** A guest that has not answered by then is not going to; TCG on a busy host takes its time. */
   readonly bootTimeoutMs: number;
+  /** The guest was saved in a session with another host, which it may still take for the one it has. */
+  readonly isFromSnapshot?: boolean;
 }
+
+/** How long the guest stood still for a snapshot, and what that takes on disk. */
+export type SnapshotSummary = Awaited<ReturnType<Machine["snapshot"]>>;
 
 /**
  * One running microVM and the conversation with its agent.
  *
  * The conversation may break (this process was restarted, the channel was reset) while the VM runs on: calls that only
  * ask are repeated on a new session, calls that change something are not.
+ *
+ * While the VM is paused nothing is asked of its agent, which could not answer in time: calls wait until it goes on. What
+ * waits by its nature (the end of a container, its output) waits through a pause.
  */
 export class Instance {
   readonly machine: Machine;
@@ -42,11 +51,18 @@ export class Instance {
   #client: Promise<GuestClient> | undefined;
   #exit: MachineExit | undefined;
   #isHeard = false;
+  /** Set while the VM is paused, or is about to be; resolves when it goes on. */
+  #pause: PromiseWithResolvers<void> | undefined;
+  /** Calls the agent has not answered yet, but for those that wait by their nature. */
+  readonly #calls = new Set<Promise<unknown>>();
+  /** Pauses, resumes and snapshots are done one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(machine: Machine, options: InstanceOptions) {
     this.machine = machine;
     this.#options = options;
     this.lost = machine.exited;
+    if (machine.isPaused) this.#pause = Promise.withResolvers();
     void machine.exited.then((exit) => {
       this.#exit = exit;
       this.#end(`the virtual machine is gone: ${lastWords(exit)}`);
@@ -91,20 +107,67 @@ export class Instance {
     await this.#connected(signal);
   }
 
+  /** The VM stands still, or is about to. */
+  get isPaused(): boolean {
+    return this.#pause !== undefined;
+  }
+
+  /** Stops the VM between two instructions, once the agent owes no answer. Idempotent. */
+  async pause(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.machine.isPaused) return;
+      const pause = (this.#pause ??= Promise.withResolvers());
+      try {
+        await this.#client?.catch(() => {});
+        while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+        await this.machine.pause();
+      } catch (error) {
+        this.#pause = undefined;
+        pause.resolve();
+        throw error;
+      }
+    });
+  }
+
+  /** Lets a paused VM go on. Its clock is behind until it is given an identity again. Idempotent. */
+  async resume(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.machine.resume();
+      this.#pause?.resolve();
+      this.#pause = undefined;
+    });
+  }
+
+  /** Saves the VM into a new directory. It runs on, and a paused one stays so; also after an abort. */
+  async snapshot(directory: string, signal: AbortSignal): Promise<SnapshotSummary> {
+    return await this.#inTurn(async () => {
+      signal.throwIfAborted();
+      this.#ended.signal.throwIfAborted();
+      return await this.machine.snapshot(directory, signal);
+    });
+  }
+
   async configure(configuration: GuestConfiguration, signal: AbortSignal): Promise<void> {
-    await (await this.#connected(signal)).configure(configuration, { signal: this.#until(signal) });
+    await this.#tell(signal, async (client, until) => await client.configure(configuration, until));
+  }
+
+  /** Sets clock and randomness of a guest that stood still; one that was cloned also becomes the instance it is. */
+  async reidentify(identity: GuestReidentification, signal: AbortSignal): Promise<void> {
+    await this.#tell(signal, async (client, until) => await client.reidentify(identity, until));
   }
 
   async putVolumes(volumes: readonly GuestVolume[], signal: AbortSignal): Promise<void> {
-    await (await this.#connected(signal)).putVolumes(volumes, { signal: this.#until(signal) });
+    await this.#tell(signal, async (client, until) => await client.putVolumes(volumes, until));
   }
 
   async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerStarted> {
-    return await (await this.#connected(signal)).startContainer(spec, { signal: this.#until(signal) });
+    return await this.#tell(signal, async (client, until) => await client.startContainer(spec, until));
   }
 
   async containers(signal: AbortSignal): Promise<readonly ContainerState[]> {
-    return await this.#ask(signal, async (client) => await client.listContainers({ signal: this.#until(signal) }));
+    return await this.#ask(signal, async () => {
+      return await this.#tell(signal, async (client, until) => await client.listContainers(until));
+    });
   }
 
   /** Resolves when the container has ended. */
@@ -130,36 +193,36 @@ export class Instance {
   }
 
   async signal(id: string, name: string, signal: AbortSignal): Promise<void> {
-    await (await this.#connected(signal)).signalContainer(id, name, { signal: this.#until(signal) });
+    await this.#tell(signal, async (client, until) => await client.signalContainer(id, name, until));
   }
 
   async removeContainer(id: string, signal: AbortSignal): Promise<void> {
-    await (await this.#connected(signal)).removeContainer(id, { signal: this.#until(signal) });
+    await this.#tell(signal, async (client, until) => await client.removeContainer(id, until));
   }
 
   async exec(id: string, spec: ExecSpec, signal: AbortSignal): Promise<AttachStream> {
-    return await (await this.#connected(signal)).exec(id, spec, this.#until(signal));
+    return await this.#tell(signal, async (client, until) => await client.exec(id, spec, until.signal));
   }
 
   /** Output begins at byte `from` of the container's whole life, by default with what comes next. */
   async attach(id: string, from: number | undefined, signal: AbortSignal): Promise<AttachStream> {
-    return await (await this.#connected(signal)).attach(id, {
-      signal: this.#until(signal),
-      ...(from === undefined ? {} : { from }),
+    return await this.#tell(signal, async (client, until) => {
+      return await client.attach(id, { ...until, ...(from === undefined ? {} : { from }) });
     });
   }
 
   /** Whether the VM has its network, scratch disk and entropy: once per VM. */
   async isConfigured(signal: AbortSignal): Promise<boolean> {
-    const { isConfigured } = await this.#ask(
-      signal,
-      async (client) => await client.info({ signal: this.#until(signal) }),
-    );
+    const { isConfigured } = await this.#ask(signal, async () => {
+      return await this.#tell(signal, async (client, until) => await client.info(until));
+    });
     return isConfigured;
   }
 
   async stats(signal: AbortSignal): Promise<GuestStats> {
-    return await this.#ask(signal, async (client) => await client.stats({ signal: this.#until(signal) }));
+    return await this.#ask(signal, async () => {
+      return await this.#tell(signal, async (client, until) => await client.stats(until));
+    });
   }
 
   /** Ends the VM at once. Idempotent. */
@@ -191,10 +254,34 @@ export class Instance {
   }
 
   async #connected(signal: AbortSignal): Promise<GuestClient> {
+    while (this.#pause !== undefined) await unlessAborted(this.#pause.promise, this.#until(signal));
     signal.throwIfAborted();
     this.#ended.signal.throwIfAborted();
     this.#client ??= this.#connect();
     return await unlessAborted(this.#client, signal);
+  }
+
+  /** One call that the agent answers at once. */
+  async #tell<T>(
+    signal: AbortSignal,
+    call: (client: GuestClient, until: { readonly signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    let client = await this.#connected(signal);
+    // A pause may have begun meanwhile: it waits for calls under way, and keeps others waiting.
+    while (this.#pause !== undefined) client = await this.#connected(signal);
+    const answer = call(client, { signal: this.#until(signal) });
+    this.#calls.add(answer);
+    try {
+      return await answer;
+    } finally {
+      this.#calls.delete(answer);
+    }
+  }
+
+  async #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(action);
+    this.#turn = done.catch(() => {});
+    return await done;
   }
 
   /** The session outlives the call that opened it: only the VM's end, and the detach, stop it. */
@@ -203,6 +290,7 @@ export class Instance {
       socketPath: this.machine.agentSocketPath,
       logger: this.#options.logger,
       timeoutMs: this.#options.bootTimeoutMs,
+      isSessionDead: this.#options.isFromSnapshot === true,
       signal: AbortSignal.any([this.#ended.signal, this.#detached.signal]),
     });
     const forget = (): void => {
@@ -235,6 +323,7 @@ export class Instance {
 }
 
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal.reason);
   signal.addEventListener("abort", abort, { once: true });

@@ -6,6 +6,8 @@ export const nodeErrorCodes = [
   "NoUserId",
   "NoCommand",
   "PortInUse",
+  /** The instance stands still. */
+  "Paused",
   "NotRoot",
   "Internal",
 ] as const;

@@ -18,6 +18,7 @@ import { ContainerSlot } from "./container-slot.ts";
 import type { Instance } from "./instance.ts";
 import { type InstanceRecord, type InstanceRecords, recordVersion, type UserIds } from "./instance-record.ts";
 import type { DnsDefaults } from "./pod-files.ts";
+import { PodPause } from "./pod-pause.ts";
 import { podStatus } from "./pod-status.ts";
 import { RecordKeeper } from "./record-keeper.ts";
 import { StatusPublisher } from "./status-publisher.ts";
@@ -64,6 +65,7 @@ export class PodContext {
   readonly slots: readonly ContainerSlot[];
   readonly record: RecordKeeper;
   readonly usage: UsageSegments;
+  readonly pause: PodPause;
   /** Aborts when the pod is to stop: deletion, deadline. */
   readonly stop = new AbortController();
   /** Aborts when the node agent lets go of the pod; its VM runs on. */
@@ -107,6 +109,7 @@ export class PodContext {
       size: this.size,
       podLabels: () => this.pod.metadata.labels ?? {},
     });
+    this.pause = new PodPause(this);
     this.#publisher = new StatusPublisher({
       ...shared,
       client: options.client,
@@ -155,8 +158,9 @@ export class PodContext {
   }
 
   get #view() {
-    const { pod, podIP, startTimeMs, isSandboxReady, failure, isOver } = this;
-    return { pod, podIP, startTimeMs, isSandboxReady, failure, isOver, hostIP: this.options.hostIP };
+    const { pod, podIP, startTimeMs, isSandboxReady, failure, isOver, options, pause } = this;
+    const paused = { isPaused: pause.isPaused, pauseFailure: pause.failure };
+    return { pod, podIP, startTimeMs, isSandboxReady, failure, isOver, hostIP: options.hostIP, ...paused };
   }
 }
 

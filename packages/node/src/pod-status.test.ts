@@ -35,6 +35,8 @@ function status(fields: Partial<PodView> = {}, known?: PodStatus): PodStatus {
     startTimeMs: now - 1000,
     isSandboxReady: true,
     failure: undefined,
+    isPaused: false,
+    pauseFailure: undefined,
     isOver: false,
     ...fields,
   };
@@ -158,4 +160,32 @@ test("what others wrote into the status stays, and transitions keep their time",
   assert.equal(conditionOf(made, "PodScheduled")?.status, "True");
   assert.equal(conditionOf(made, "Ready")?.lastTransitionTime, "2025-01-01T00:00:01Z");
   assert.equal(conditionOf(made, "ContainersReady")?.lastTransitionTime, "2026-01-02T03:04:05Z");
+});
+
+test("a paused pod runs but is not ready, and says so until it goes on", () => {
+  const sidecar = container({ container: containerWith({ name: "helper", restartPolicy: "Always" }), isInit: true });
+  const containers = [{ ...sidecar, current: running }, container({ current: running })];
+  const paused = status({ isPaused: true, containers });
+  assert.equal(paused.phase, "Running");
+  assert.deepEqual([paused.containerStatuses?.[0]?.ready, paused.containerStatuses?.[0]?.started], [false, true]);
+  assert.ok(paused.containerStatuses?.[0]?.state?.running);
+  assert.deepEqual(conditionOf(paused, "isopod.dev/Paused")?.status, "True");
+  const ready = conditionOf(paused, "Ready");
+  assert.deepEqual([ready?.status, ready?.reason], ["False", "Paused"]);
+  assert.equal(conditionOf(paused, "Initialized")?.status, "True");
+  const resumed = status({ containers }, paused);
+  assert.equal(conditionOf(resumed, "Ready")?.status, "True");
+  assert.equal(conditionOf(resumed, "isopod.dev/Paused")?.status, "False");
+  assert.equal(conditionOf(status(), "isopod.dev/Paused"), undefined);
+});
+
+test("a pause that fails is told with what the pod is all the same, until the request is taken back", () => {
+  for (const isPaused of [false, true]) {
+    const made = status({ isPaused, pauseFailure: "the monitor does not answer" });
+    const { reason, message, ...condition } = conditionOf(made, "isopod.dev/Paused") ?? { status: "" };
+    assert.equal(condition.status, isPaused ? "True" : "False");
+    assert.deepEqual([reason, message], ["PauseFailed", "the monitor does not answer"]);
+    const later = conditionOf(status({ isPaused }, made), "isopod.dev/Paused");
+    assert.deepEqual([later?.status, later?.reason, later?.message], [condition.status, undefined, undefined]);
+  }
 });

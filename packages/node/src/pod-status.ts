@@ -1,4 +1,14 @@
-import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodPhase, PodStatus } from "@isopod/api";
+import {
+  type Container,
+  type ContainerState,
+  type ContainerStatus,
+  type Pod,
+  type PodCondition,
+  type PodPhase,
+  type PodStatus,
+  pausedCondition,
+  pauseFailedReason,
+} from "@isopod/api";
 import type { ContainerAttempt } from "./instance-record.ts";
 
 /** Where one container is now, as its worker knows it. */
@@ -24,6 +34,10 @@ export interface PodView {
   readonly isSandboxReady: boolean;
   /** Set when the pod has ended for a reason of its own (`DeadlineExceeded`, `VMLost`, …). */
   readonly failure: { readonly reason: string; readonly message: string } | undefined;
+  /** It stands still. */
+  readonly isPaused: boolean;
+  /** Why it stands still, or does not, against the pod's wish. */
+  readonly pauseFailure: string | undefined;
   /** Nothing runs and nothing will again. */
   readonly isOver: boolean;
 }
@@ -55,7 +69,7 @@ function stateOf(pod: Pod, attempt: ContainerAttempt): ContainerState {
   };
 }
 
-function containerStatus(pod: Pod, view: ContainerView): ContainerStatus {
+function containerStatus(pod: Pod, view: ContainerView, isPaused: boolean): ContainerStatus {
   const { container, current, previous, waiting } = view;
   const isRunning = current !== undefined && current.exit === undefined;
   const state: ContainerState =
@@ -68,11 +82,12 @@ function containerStatus(pod: Pod, view: ContainerView): ContainerStatus {
   const last = waiting !== undefined && current?.exit !== undefined ? current : previous;
   const shown = isRunning || current?.exit !== undefined ? current : undefined;
   const isDone = current?.exit?.exitCode === 0 && waiting === undefined;
+  const isReady = isRunning && !isPaused;
   return {
     name: container.name,
     state,
     lastState: last === undefined ? {} : stateOf(pod, last),
-    ready: view.isInit ? isDone || (container.restartPolicy === "Always" && isRunning) : isRunning,
+    ready: view.isInit ? isDone || (container.restartPolicy === "Always" && isReady) : isReady,
     started: isRunning,
     restartCount: view.restartCount,
     image: container.image ?? "",
@@ -115,24 +130,40 @@ function condition(
   };
 }
 
-const ownConditions = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+const ownConditions = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", pausedCondition];
+
+/** None for a pod that nobody ever asked to pause. */
+function pausedConditions(view: PodView, before: readonly PodCondition[], now: string): readonly PodCondition[] {
+  const isKnown = before.some((one) => one.type === pausedCondition);
+  if (!view.isPaused && view.pauseFailure === undefined && !isKnown) return [];
+  const plain = condition(before, pausedCondition, view.isPaused, now);
+  if (view.pauseFailure === undefined) return [plain];
+  return [{ ...plain, reason: pauseFailedReason, message: view.pauseFailure }];
+}
 
 /** The status to publish. `known` is the pod's status in the API: what others wrote into it is kept. Pure. */
 export function podStatus(view: PodView, known: PodStatus | undefined, nowMs: number): PodStatus {
   const now = formatTime(nowMs);
   const phase = phaseOf(view);
-  const statuses = view.containers.map((one) => ({ isInit: one.isInit, status: containerStatus(view.pod, one) }));
+  const statuses = view.containers.map((one) => ({
+    isInit: one.isInit,
+    status: containerStatus(view.pod, one, view.isPaused),
+  }));
   const apps = statuses.filter((one) => !one.isInit).map((one) => one.status);
   const inits = statuses.filter((one) => one.isInit).map((one) => one.status);
   const before = known?.conditions ?? [];
   const unready = apps.filter((one) => !one.ready).map((one) => one.name);
-  const uninitialised = inits.filter((one) => !one.ready).map((one) => one.name);
+  const isUninitialised = ({ status: one }: (typeof statuses)[number]): boolean =>
+    !one.ready && !(view.isPaused && one.started === true);
+  const uninitialised = statuses.filter((one) => one.isInit && isUninitialised(one)).map((one) => one.status.name);
   const notReady =
     phase === "Succeeded"
       ? { reason: "PodCompleted" }
       : phase === "Failed"
         ? { reason: "PodFailed" }
-        : { reason: "ContainersNotReady", message: `containers with unready status: [${unready.join(" ")}]` };
+        : view.isPaused
+          ? { reason: "Paused", message: "the instance is paused" }
+          : { reason: "ContainersNotReady", message: `containers with unready status: [${unready.join(" ")}]` };
   const isReady = unready.length === 0 && phase === "Running";
   const isInitialised = phase === "Succeeded" || uninitialised.length === 0;
   return {
@@ -153,6 +184,7 @@ export function podStatus(view: PodView, known: PodStatus | undefined, nowMs: nu
       ),
       condition(before, "ContainersReady", isReady, now, notReady),
       condition(before, "Ready", isReady, now, notReady),
+      ...pausedConditions(view, before, now),
       ...before.filter((one) => !ownConditions.includes(one.type)),
     ],
     ...(view.failure === undefined ? {} : view.failure),

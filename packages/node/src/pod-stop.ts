@@ -26,6 +26,8 @@ export class PodStop {
     const endsMs = options.clock.nowMs() + graceSeconds * 1000;
     if (!stop.signal.aborted) {
       stop.abort(new Error("the pod is to stop"));
+      // What stands still cannot end by itself; without a grace it need not.
+      if (graceSeconds > 0) this.#context.pause.check();
       void this.signalContainers();
     }
     if (endsMs >= this.#endsMs) return;

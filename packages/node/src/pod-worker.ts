@@ -60,6 +60,7 @@ export class PodWorker implements ServedPod {
       this.#context.pod = pod;
       const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
       if (deletionTimestamp !== undefined) this.#stop.begin(deletionGracePeriodSeconds ?? 0);
+      else this.#context.pause.check();
     }
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
@@ -156,7 +157,15 @@ export class PodWorker implements ServedPod {
 
   #running(containerName: string): { readonly id: string; readonly instance: Instance } {
     const slot = this.#slot(containerName);
-    const { instance } = this.#context;
+    const { instance, pause } = this.#context;
+    if (instance?.isPaused === true || pause.isPaused) {
+      const { name } = this.pod.metadata;
+      throw new NodeError(`instance ${name} is paused: nothing can be run in it`, {
+        code: "Paused",
+        object: name,
+        remedy: `\`isopod resume ${name}\` lets it go on.`,
+      });
+    }
     if (instance !== undefined && slot.current !== undefined && slot.isRunning)
       return { id: slot.current.id, instance };
     throw new NodeError(`container not found ("${containerName}"): it is not running`, {
@@ -208,6 +217,7 @@ export class PodWorker implements ServedPod {
     const running = slots.filter((slot) => slot.isRunning);
     if (instance === undefined || running.length === 0 || this.#stop.isGraceOver) return;
     try {
+      this.#context.pause.check();
       await instance.connect(detach.signal);
       const known = new Set((await instance.containers(detach.signal)).map((one) => one.id));
       await this.#stop.signalContainers();
