@@ -15,6 +15,7 @@ mod jail;
 mod network;
 mod plan;
 mod privileges;
+mod seccomp;
 mod send;
 mod template;
 
@@ -76,6 +77,7 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
     jail::enter(mount_point, &plan)?;
     descriptors::install(opened)?;
     privileges::drop_to(plan.user_id)?;
+    seccomp::install()?;
 
     control.ready_and_wait()?;
     let error = Command::new(&plan.program)
