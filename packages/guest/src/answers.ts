@@ -7,7 +7,7 @@ import {
   type GuestStats,
   type OutputMark,
 } from "./contract.ts";
-import { GuestError } from "./guest-error.ts";
+import { GuestError, isAgentFailureCode } from "./guest-error.ts";
 
 /** Readers of what the agent answers. The agent is untrusted: each throws `BadAnswer` for anything else. */
 type Json = Readonly<Record<string, unknown>>;
@@ -28,6 +28,15 @@ export function parseJson(text: string): unknown {
   } catch {
     throw bad("it is not JSON");
   }
+}
+
+/** What the agent refused, from the JSON of its `AgentFailure`. */
+export function readFailure(text: string): GuestError {
+  const answer = readObject(parseJson(text), "the refusal");
+  const code = readText(answer, "code");
+  const message = readText(answer, "message", 8192);
+  if (!isAgentFailureCode(code)) return new GuestError(`the agent refused: ${message}`, { code: "BadAnswer" });
+  return new GuestError(message, { code });
 }
 
 export function readObject(value: unknown, what: string): Json {

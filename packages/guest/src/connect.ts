@@ -1,10 +1,11 @@
-import { connect as connectHttp2 } from "node:http2";
 import { connect as connectSocket, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { isAbort, type Logger, silentLogger, systemErrorCode } from "@isopod/base";
+import type { ContainerStarted } from "./contract.ts";
 import { GuestClient } from "./guest-client.ts";
 import { GuestError } from "./guest-error.ts";
 import { filler, Greeting, repeatDelaysMs } from "./handshake.ts";
+import { type GuestStart, Opening } from "./opening.ts";
 
 export interface ConnectOptions {
   /** Unix socket of QEMU's chardev behind the port `isopod.agent`. */
@@ -27,35 +28,68 @@ const socketRetryMs = 20;
  * Throws {@link GuestError} `Unreachable` when no agent answers in time, or the signal's reason.
  */
 export async function connectGuest(options: ConnectOptions): Promise<GuestClient> {
+  return (await greetGuest(options)).session();
+}
+
+/** Waits until the agent answers, and says no more. Throws as {@link connectGuest}. */
+export async function greetGuest(options: ConnectOptions): Promise<GuestLine> {
   const timeoutMs = options.timeoutMs ?? 30_000;
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   try {
-    const socket = await greetUntilHeard(options, signal);
-    const session = connectHttp2("http://agent", {
-      createConnection: () => socket,
-      // The agent counts on this window when it decides which output the host must have: see agent/src/output.rs.
-      settings: { enablePush: false, initialWindowSize: 65_535, maxHeaderListSize: 16 * 1024 },
-      maxSessionMemory: 32,
-    });
-    return new GuestClient(session, socket, options.logger ?? silentLogger);
+    return new GuestLine(await greetUntilHeard(options, signal), options.logger ?? silentLogger);
   } catch (cause) {
     throw greetingFailure(options, timeoutMs, cause);
   }
 }
 
-/**
- * Waits until the agent answers a greeting and hangs up again, with no session begun: for a VM that is to be saved in
- * that state. Throws as {@link connectGuest}.
- */
-export async function greetGuest(options: Omit<ConnectOptions, "logger">): Promise<void> {
-  const timeoutMs = options.timeoutMs ?? 30_000;
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
-  try {
-    (await greetUntilHeard(options, signal)).destroy();
-  } catch (cause) {
-    throw greetingFailure(options, timeoutMs, cause);
+/** An agent that waits for what comes first on its line: a session, or the start of an instance. */
+export class GuestLine implements Disposable {
+  readonly #socket: Socket;
+  readonly #logger: Logger;
+
+  constructor(socket: Socket, logger: Logger) {
+    this.#socket = socket;
+    this.#logger = logger;
+    // A line that breaks is found so by whoever uses it.
+    socket.on("error", () => {});
+  }
+
+  session(): GuestClient {
+    return new GuestClient(this.#socket, this.#logger);
+  }
+
+  /**
+   * Makes a VM that is nobody's yet an instance, and starts its first container: the short way for a start, with the
+   * effect of `configure`, `putVolumes` and `startContainer`. `client.output` has what the container says before
+   * anything else of it is done.
+   *
+   * Throws what the agent refused, or `Disconnected`; go on with `connectGuest` then: `info` tells whether the VM is
+   * configured. An aborted signal ends the line.
+   */
+  async start(
+    start: GuestStart,
+    signal?: AbortSignal,
+  ): Promise<{ readonly client: GuestClient; readonly started: ContainerStarted }> {
+    const onAbort = (): void => void this.#socket.destroy();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const opening = new Opening(this.#socket, start);
+      const started = await opening.started;
+      return { client: new GuestClient(this.#socket, this.#logger, opening), started };
+    } catch (error) {
+      this.#socket.destroy();
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Hangs up: for a VM that is to be saved before anything is said to it. */
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
   }
 }
 

@@ -82,6 +82,12 @@ test("users and groups come from the image", async () => {
   assert.equal(numbered.stdout, "4242\n4343\n4343 7\n");
 });
 
+test("a program that is not root can use the devices", async () => {
+  const script = "for d in null zero random urandom; do echo x > /dev/$d || echo refused; done; stat -c %a /dev/tty";
+  const ran = await runScript(client, script, { user: "web" });
+  assert.equal(ran.stdout, "666\n", ran.stderr);
+});
+
 test("a program that is not root can open its standard streams again", async () => {
   const ran = await runScript(client, "echo again > /dev/stdout; echo worse > /dev/stderr", { user: "web" });
   assert.deepEqual([ran.stdout, ran.stderr, ran.exitCode], ["again\n", "worse\n", 0]);

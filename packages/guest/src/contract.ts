@@ -26,7 +26,8 @@
  *
  * A *frame* is `type: u8, length: u32 big-endian, payload`. Types: 0 stdin, 1 stdout, 2 stderr, 3 exit (JSON
  * {@link ExitStatus}, last frame of the stream), 4 resize (JSON `{columns, rows}`), 5 exec (JSON {@link ExecSpec}),
- * 6 mark (JSON {@link OutputMark}), 255 end of the channel whose number is the one payload byte (stdin).
+ * 6 mark (JSON {@link OutputMark}), 7 started (JSON {@link ContainerStarted}), 8 refused (JSON {@link AgentFailure}),
+ * 255 end of the channel whose number is the one payload byte (stdin).
  */
 export const frameTypes = Object.freeze({
   stdin: 0,
@@ -36,6 +37,8 @@ export const frameTypes = Object.freeze({
   resize: 4,
   exec: 5,
   mark: 6,
+  started: 7,
+  refused: 8,
   end: 255,
 });
 
@@ -116,6 +119,17 @@ export interface ContainerSpec {
   /** As in an image's configuration: "", `name`, `uid`, `user:group`; looked up in the container's /etc/passwd, group. */
   readonly user: string;
   readonly supplementalGroups: readonly number[];
+  /**
+   * Who `user` and `supplementalGroups` are when the host has looked that up in the image's own files; the agent then
+   * does not. `groups` are all of them, `gid` included.
+   */
+  readonly identity?: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly groups: readonly number[];
+    /** HOME where `env` has none. */
+    readonly home: string;
+  };
   /** Names as in Linux without `CAP_`: bounding, permitted, effective (inheritable and ambient stay empty). */
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;

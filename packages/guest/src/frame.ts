@@ -51,6 +51,13 @@ export class FrameDecoder {
     }
   }
 
+  /** What has come behind the last frame; the decoder is then as new. */
+  takeRest(): Buffer {
+    const rest = this.#pending;
+    this.#pending = Buffer.alloc(0);
+    return rest;
+  }
+
   /** True when nothing is half-way through. */
   get isAtBoundary(): boolean {
     return this.#pending.length === 0;

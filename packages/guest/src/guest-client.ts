@@ -1,17 +1,17 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@isopod/base";
 import {
   parseJson,
   readConfigured,
+  readFailure,
   readInfo,
   readNothing,
-  readObject,
   readStarted,
   readState,
   readStates,
   readStats,
-  readText,
 } from "./answers.ts";
 import { AttachStream } from "./attach-stream.ts";
 import {
@@ -28,7 +28,9 @@ import {
   type GuestVolume,
 } from "./contract.ts";
 import { encodeFrame } from "./frame.ts";
-import { GuestError, isAgentFailureCode } from "./guest-error.ts";
+import { GuestError } from "./guest-error.ts";
+import { openSession } from "./http-session.ts";
+import type { Opening } from "./opening.ts";
 import { type OutputChunk, readOutput } from "./output.ts";
 
 export interface CallOptions {
@@ -39,6 +41,8 @@ export interface CallOptions {
 
 const defaultTimeoutMs = 60_000;
 const maxAnswerBytes = 4 * 1024 * 1024;
+/** How long a call that is in no hurry waits for a starting container's first output, which it would delay. */
+const openingMs = 50;
 
 /**
  * A session with the agent inside one VM. Calls run side by side. All methods throw {@link GuestError}: the agent's own
@@ -46,32 +50,52 @@ const maxAnswerBytes = 4 * 1024 * 1024;
  * Disposing ends the session, never a container.
  */
 export class GuestClient implements AsyncDisposable {
-  readonly #session: ClientHttp2Session;
+  /** Undefined until an opening has ended. */
+  #session: ClientHttp2Session | undefined;
+  #opened: Promise<ClientHttp2Session> | undefined;
+  readonly #opening: Opening | undefined;
   readonly #socket: Socket;
+  readonly #logger: Logger;
   /** Resolves when the session has ended, with what broke it if something did. Never rejects. */
   readonly closed: Promise<Error | undefined>;
+  #broken: Error | undefined;
 
-  constructor(session: ClientHttp2Session, socket: Socket, logger: Logger) {
-    this.#session = session;
+  /** On a line that has been greeted. With an opening, HTTP/2 begins when something needs it, or the opening ends. */
+  constructor(socket: Socket, logger: Logger, opening?: Opening) {
     this.#socket = socket;
+    this.#logger = logger;
+    this.#opening = opening;
     // A broken line ends the session, which says so.
     socket.on("error", () => {});
-    this.closed = new Promise((resolve) => {
-      let broken: Error | undefined;
-      session.on("error", (error: Error) => {
-        broken = error;
-        logger.debug({ error: error.message }, "the agent's session broke");
-      });
-      session.on("close", () => {
-        socket.destroy();
-        resolve(broken);
-      });
-      session.on("goaway", () => session.destroy());
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve(this.#broken)));
+    if (opening === undefined) this.#session = this.#begin();
+    else opening.ended.then(async () => await this.#http()).catch(() => {});
+  }
+
+  #begin(): ClientHttp2Session {
+    const session = openSession(this.#socket);
+    session.on("error", (error: Error) => {
+      this.#broken = error;
+      this.#logger.debug({ error: error.message }, "the agent's session broke");
     });
+    session.on("close", () => this.#socket.destroy());
+    session.on("goaway", () => session.destroy());
+    return session;
+  }
+
+  async #http(): Promise<ClientHttp2Session> {
+    if (this.#session !== undefined || this.#opening === undefined) return (this.#session ??= this.#begin());
+    const opening = this.#opening;
+    this.#opened ??= opening.handOver().then((rest) => {
+      if (rest.length > 0) this.#socket.unshift(rest);
+      this.#session = this.#begin();
+      return this.#session;
+    });
+    return await this.#opened;
   }
 
   get isClosed(): boolean {
-    return this.#session.destroyed || this.#session.closed;
+    return this.#socket.destroyed || this.#session?.destroyed === true || this.#session?.closed === true;
   }
 
   async info(options: CallOptions = {}): Promise<AgentInfo> {
@@ -99,7 +123,8 @@ export class GuestClient implements AsyncDisposable {
 
   /** Resolves when the container has ended, however long that takes. */
   async waitContainer(id: string, signal?: AbortSignal): Promise<ContainerState> {
-    const options = { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) };
+    await this.#letItTalk(id);
+    const options = { timeoutMs: Number.POSITIVE_INFINITY, ...withSignal(signal) };
     return readState(await this.#call("GET", `${containerPath(id)}/wait`, undefined, options));
   }
 
@@ -131,10 +156,27 @@ export class GuestClient implements AsyncDisposable {
    * agent that everything before it is safe. Breaks with `Disconnected` in mid-stream; continue at `nextOffset` of the
    * last chunk: the agent keeps at least the last 256 KiB it sent.
    */
-  output(id: string, from: number, signal?: AbortSignal): AsyncIterable<OutputChunk> {
+  async *output(id: string, from: number, signal?: AbortSignal): AsyncGenerator<OutputChunk, void, undefined> {
+    let next = from;
+    if (this.#opening?.id === id && this.#session === undefined) {
+      for await (const chunk of this.#opening.output(from)) {
+        signal?.throwIfAborted();
+        next = chunk.nextOffset;
+        yield chunk;
+      }
+    }
     const open = async (): Promise<ClientHttp2Stream> =>
-      await this.#open("GET", `${containerPath(id)}/output?from=${from}`, undefined, { ...withSignal(signal) });
-    return readOutput(open, from, signal);
+      await this.#open("GET", `${containerPath(id)}/output?from=${next}`, undefined, { ...withSignal(signal) });
+    yield* readOutput(open, next, signal);
+  }
+
+  /** HTTP/2 takes the guest's only processor from a container that starts: what can wait a moment does. */
+  async #letItTalk(id: string): Promise<void> {
+    const opening = this.#opening;
+    if (opening?.id !== id || this.#session !== undefined || opening.hasOutput) return;
+    const timer = new AbortController();
+    await Promise.race([opening.changed, delay(openingMs, undefined, { signal: timer.signal }).catch(() => {})]);
+    timer.abort();
   }
 
   /**
@@ -156,7 +198,7 @@ export class GuestClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#session.destroy();
+    this.#session?.destroy();
     this.#socket.destroy();
     await this.closed;
   }
@@ -166,7 +208,7 @@ export class GuestClient implements AsyncDisposable {
     const request = await this.#request(method, path, text, true, options);
     try {
       const answer = await readBody(request.stream);
-      if (request.status !== 200) throw failure(request.status, answer);
+      if (request.status !== 200) throw readFailure(answer);
       return parseJson(answer);
     } catch (error) {
       throw request.translate(error);
@@ -190,7 +232,7 @@ export class GuestClient implements AsyncDisposable {
       return request.stream;
     }
     try {
-      throw failure(request.status, await readBody(request.stream));
+      throw readFailure(await readBody(request.stream));
     } catch (error) {
       throw request.translate(error);
     } finally {
@@ -208,7 +250,8 @@ export class GuestClient implements AsyncDisposable {
   ): Promise<PendingRequest> {
     options.signal?.throwIfAborted();
     if (this.isClosed) throw disconnected(method, path, undefined);
-    const stream = this.#session.request({ ":method": method, ":path": path }, { endStream: endStream && !body });
+    const session = this.#session ?? (await this.#http());
+    const stream = session.request({ ":method": method, ":path": path }, { endStream: endStream && !body });
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     let isLate = false;
     const timer = Number.isFinite(timeoutMs)
@@ -293,12 +336,4 @@ async function readBody(stream: ClientHttp2Stream): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
-}
-
-function failure(status: number, body: string): GuestError {
-  const answer = readObject(parseJson(body), `the refusal (status ${status})`);
-  const code = readText(answer, "code");
-  const message = readText(answer, "message", 8192);
-  if (!isAgentFailureCode(code)) return new GuestError(`the agent refused: ${message}`, { code: "BadAnswer" });
-  return new GuestError(message, { code });
 }

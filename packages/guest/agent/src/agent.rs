@@ -1,12 +1,13 @@
 //! What the agent knows of its VM.
 
 use crate::boot;
-use crate::cgroup;
-use crate::container::Container;
-use crate::disks::Disks;
+use crate::cgroup::Group;
+use crate::container::{Container, Fresh};
+use crate::disks::{self, Disks};
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::network::Network;
-use crate::spec::{Configuration, Configured, ContainerStats, Info, Limits, Reidentification, State, Stats};
+use crate::prepared::Prepared;
+use crate::spec::{Configuration, ContainerStats, Info, Limits, Reidentification, State, Stats};
 use crate::stages::Stages;
 use crate::sys;
 use crate::volumes::Volumes;
@@ -14,7 +15,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 const MIN_ENTROPY_BYTES: usize = 32;
@@ -28,24 +31,41 @@ pub struct Agent {
     pub volumes: RefCell<Volumes>,
     /// None while one of that name is starting.
     pub containers: RefCell<BTreeMap<String, Option<Rc<Container>>>>,
+    pod: Group,
+    /// Open before the instance is known, as opening is what costs.
+    random: OwnedFd,
+    pod_files: Vec<PodFile>,
+    prepared: RefCell<Option<Prepared>>,
+    /// Of the containers' holdings: names are not used again.
+    next_number: Cell<u64>,
     limits: RefCell<Option<Limits>>,
     is_cpu_limited: Cell<bool>,
     is_configuring: Cell<bool>,
 }
 
 impl Agent {
-    pub fn new(started_micros: u64, ready_micros: u64, disks: Disks, network: Network) -> Agent {
-        Agent {
+    /// Does before a fork what can be done.
+    pub fn prepare(started_micros: u64) -> Outcome<Agent> {
+        let mut disks = Disks::prepare()?;
+        let network = Network::prepare()?;
+        // Without a scratch disk or an image behind the slot, the first container is made like all others.
+        let prepared = disks.prepare_image().and_then(|image| Prepared::begin(0, &image)?.finish());
+        Ok(Agent {
             started_micros,
-            ready_micros,
+            ready_micros: sys::monotonic_micros(),
             disks: RefCell::new(disks),
             network: RefCell::new(network),
+            pod: Group::pod()?,
+            random: sys::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?,
+            pod_files: boot::POD_FILES.iter().map(PodFile::make).collect::<Outcome<_>>()?,
+            prepared: RefCell::new(prepared.ok()),
+            next_number: Cell::new(1),
             volumes: RefCell::default(),
             containers: RefCell::default(),
             limits: RefCell::default(),
             is_cpu_limited: Cell::new(false),
             is_configuring: Cell::new(false),
-        }
+        })
     }
 
     pub fn info(&self) -> Info {
@@ -70,42 +90,73 @@ impl Agent {
     }
 
     /// Makes a booted VM this instance. A failure is final: the VM is then thrown away.
-    pub fn configure(&self, configuration: &Configuration) -> Outcome<Configured> {
+    pub fn configure(&self, configuration: &Configuration) -> Outcome<Stages> {
         if self.is_configuring.replace(true) {
             return Err(Failure::new(Code::AlreadyExists, "the VM is configured already"));
         }
         let mut stages = Stages::new();
-        seed(&configuration.entropy)?;
+        self.seed(&configuration.entropy)?;
         stages.done("entropy");
         set_clock_and_name(configuration.epoch_micros, &configuration.hostname)?;
         self.network.borrow_mut().configure(configuration.network.as_ref())?;
         stages.done("network");
-        write_pod_files(&configuration.hostname, &configuration.resolv_conf, &configuration.hosts)?;
+        self.write_pod_files(&configuration.hostname, &configuration.resolv_conf, &configuration.hosts)?;
         stages.done("files");
         self.disks.borrow_mut().mount_scratch(&configuration.scratch.disk_serial)?;
         stages.done("scratch");
-        cgroup::limit_pod(&configuration.limits)?;
+        self.pod.limit(&configuration.limits)?;
         *self.limits.borrow_mut() = Some(configuration.limits.clone());
         stages.done("cgroup");
-        Ok(Configured { stage_micros: stages.into_micros() })
+        Ok(stages)
     }
 
     /// Makes a running instance that was restored from a snapshot another one: its containers go on. Doing it again
     /// with the same changes nothing but the clock and the random state.
     pub fn reidentify(&self, new: &Reidentification) -> Outcome<()> {
         self.check_configured()?;
-        seed(&new.entropy)?;
+        self.seed(&new.entropy)?;
         set_clock_and_name(new.epoch_micros, &new.hostname)?;
         self.network.borrow_mut().configure(new.network.as_ref())?;
-        write_pod_files(&new.hostname, &new.resolv_conf, &new.hosts)
+        self.write_pod_files(&new.hostname, &new.resolv_conf, &new.hosts)
     }
 
     /// The pod's CPU quota begins with its first program, so that it does not slow the start.
     pub fn limit_pod_cpu(&self) -> Outcome<()> {
         match &*self.limits.borrow() {
-            Some(limits) if !self.is_cpu_limited.replace(true) => cgroup::limit_pod_cpu(limits),
+            Some(limits) if !self.is_cpu_limited.replace(true) => self.pod.limit_cpu(limits),
             _ => Ok(()),
         }
+    }
+
+    /// The container that was prepared for the image on this disk, or a new one.
+    pub fn take_prepared(&self, serial: &str) -> Outcome<Prepared> {
+        let mut disks = self.disks.borrow_mut();
+        if serial == disks::IMAGE_SERIAL {
+            disks.take_in_image()?;
+            if let Some(prepared) = self.prepared.take() {
+                return Ok(prepared);
+            }
+        }
+        let image = disks.mount_image(serial)?;
+        Prepared::begin(self.next_number.replace(self.next_number.get() + 1), &image)
+    }
+
+    /// Two forks of a template share the kernel's random state until this is done.
+    fn seed(&self, entropy: &str) -> Outcome<()> {
+        let entropy = BASE64_STANDARD.decode(entropy).map_err(|_| Failure::bad("entropy is not base64"))?;
+        if !(MIN_ENTROPY_BYTES..=MAX_ENTROPY_BYTES).contains(&entropy.len()) {
+            return Err(Failure::bad(format!("{} bytes of entropy are not between 32 and 4096", entropy.len())));
+        }
+        sys::reseed_random(self.random.as_raw_fd(), &entropy).step(Code::Internal, "reseed the kernel")
+    }
+
+    /// In place, as containers have these very files mounted.
+    fn write_pod_files(&self, hostname: &str, resolv_conf: &str, hosts: &str) -> Outcome<()> {
+        let hostname = format!("{hostname}\n");
+        for (file, text) in self.pod_files.iter().zip([resolv_conf, hosts, &hostname]) {
+            file.replace(text).step(Code::Internal, "write a file of the pod")?;
+        }
+        Ok(())
     }
 
     pub fn reserve(&self, id: &str) -> Outcome<()> {
@@ -115,6 +166,16 @@ impl Agent {
         }
         containers.insert(id.to_owned(), None);
         Ok(())
+    }
+
+    /// Ends what `reserve` began.
+    pub fn settle(&self, id: String, outcome: Outcome<Fresh>) -> Outcome<Fresh> {
+        let mut containers = self.containers.borrow_mut();
+        match &outcome {
+            Ok(fresh) => containers.insert(id, Some(fresh.container.clone())),
+            Err(_) => containers.remove(&id),
+        };
+        outcome
     }
 
     pub fn container(&self, id: &str) -> Outcome<Rc<Container>> {
@@ -134,20 +195,15 @@ impl Agent {
         self.check_configured()?;
         let (scratch_total_bytes, scratch_free_bytes) =
             sys::space_of(c"/scratch").step(Code::Internal, "measure the scratch disk")?;
-        let containers: Vec<ContainerStats> =
-            self.containers.borrow().values().flatten().map(|container| cgroup::stats(&container.id)).collect();
+        let containers: Vec<ContainerStats> = self
+            .containers
+            .borrow()
+            .values()
+            .flatten()
+            .map(|container| container.holdings.group.stats(&container.id))
+            .collect();
         Ok(Stats { containers, scratch_total_bytes, scratch_free_bytes })
     }
-}
-
-/// Two forks of a template share the kernel's random state until this is done.
-fn seed(entropy: &str) -> Outcome<()> {
-    let entropy = BASE64_STANDARD.decode(entropy).map_err(|_| Failure::bad("entropy is not base64"))?;
-    if !(MIN_ENTROPY_BYTES..=MAX_ENTROPY_BYTES).contains(&entropy.len()) {
-        return Err(Failure::bad(format!("{} bytes of entropy are not between 32 and 4096", entropy.len())));
-    }
-    let random = sys::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?;
-    sys::reseed_random(random.as_raw_fd(), &entropy).step(Code::Internal, "reseed the kernel")
 }
 
 /// The host name is that of all containers: they share the agent's UTS namespace.
@@ -157,12 +213,27 @@ fn set_clock_and_name(epoch_micros: u64, hostname: &str) -> Outcome<()> {
     sys::set_hostname(hostname).step(Code::Internal, "set the host name")
 }
 
-/// In place, as containers have these very files mounted.
-fn write_pod_files(hostname: &str, resolv_conf: &str, hosts: &str) -> Outcome<()> {
-    for (name, text) in [("resolv.conf", resolv_conf), ("hosts", hosts), ("hostname", &format!("{hostname}\n"))] {
-        std::fs::write(format!("{}/{name}", boot::FILES), text).step(Code::Internal, &format!("write {name}"))?;
+/// A file of /etc that all containers have mounted.
+struct PodFile {
+    file: File,
+    length: Cell<u64>,
+}
+
+impl PodFile {
+    /// With a byte in it, so that writing the first text need not make a page.
+    fn make(name: &&str) -> Outcome<PodFile> {
+        let path = format!("{}/{name}", boot::FILES);
+        let file = std::fs::OpenOptions::new().write(true).open(path).step(Code::Internal, "open a file of the pod")?;
+        let file = PodFile { file, length: Cell::new(0) };
+        file.replace("\n").step(Code::Internal, "write a file of the pod")?;
+        Ok(file)
     }
-    Ok(())
+
+    fn replace(&self, text: &str) -> std::io::Result<()> {
+        let length = text.len() as u64;
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        if length < self.length.replace(length) { self.file.set_len(length) } else { Ok(()) }
+    }
 }
 
 fn check_hostname(name: &str) -> Outcome<()> {

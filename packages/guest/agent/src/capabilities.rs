@@ -53,6 +53,9 @@ const NAMES: [&str; 41] = [
 pub struct Capabilities(u64);
 
 impl Capabilities {
+    /// Docker's default.
+    pub const USUAL: Capabilities = Capabilities(0xa804_25fb);
+
     pub fn from_names(names: &[String]) -> Outcome<Capabilities> {
         let mut mask = 0;
         for name in names {
@@ -60,6 +63,14 @@ impl Capabilities {
             mask |= 1 << number.ok_or_else(|| Failure::bad(format!("there is no capability {name:?}")))?;
         }
         Ok(Capabilities(mask))
+    }
+
+    pub fn from_mask(mask: u64) -> Capabilities {
+        Capabilities(mask)
+    }
+
+    pub fn mask(self) -> u64 {
+        self.0
     }
 
     pub fn has(self, name: &str) -> bool {

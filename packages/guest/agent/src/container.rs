@@ -3,19 +3,18 @@
 use crate::agent::Agent;
 use crate::boot;
 use crate::capabilities::Capabilities;
-use crate::cgroup;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::frame;
+use crate::orders::{Bind, Orders};
 use crate::output::Ring;
 use crate::pipes::{self, Descriptor};
-use crate::program::{self, Place, Program, Stdio};
+use crate::prepared::{Holdings, Prepared};
+use crate::program::{self, Launched, Program, Stdio};
 use crate::rlimits;
-use crate::rootfs::{self, Bind, Root};
-use crate::seccomp;
-use crate::spec::{ContainerSpec, ExitStatus, Seccomp, Started, State};
+use crate::rootfs;
+use crate::spec::{ContainerSpec, ExitStatus, Limits, Seccomp, Started, State};
 use crate::stages::Stages;
-use crate::sys::{self, Cloned};
-use crate::trash;
+use crate::sys;
 use crate::volumes::check_name;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -23,7 +22,6 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::watch;
 
 const MAX_TERMINATION_MESSAGE: u64 = 4096;
@@ -31,7 +29,7 @@ const MAX_TERMINATION_MESSAGE: u64 = 4096;
 pub struct Container {
     pub id: String,
     pub program: Program,
-    pub cgroup: OwnedFd,
+    pub holdings: Holdings,
     pub pidfd: OwnedFd,
     /// Its devpts, for the terminals of execs.
     pub terminals: OwnedFd,
@@ -43,7 +41,6 @@ pub struct Container {
     /// Open output streams; while there is none, an attached client's progress empties the ring.
     pub output_streams: Cell<usize>,
     pub started_micros: u64,
-    termination_file: Option<String>,
     exit: RefCell<Option<ExitStatus>>,
     is_removed: Cell<bool>,
     /// Told after every change of the above.
@@ -136,56 +133,172 @@ pub fn make_stdio(terminals: &OwnedFd, is_terminal: bool, has_stdin: bool) -> Ou
     Ok((stdio, OwnEnds { terminal: None, stdin: own_stdin, outputs }))
 }
 
-fn writable_directory(id: &str) -> String {
-    format!("{}/c-{id}", boot::POD)
-}
-
-/// Pod files first, then the volumes, outer ones before those inside them.
-fn binds(agent: &Agent, spec: &ContainerSpec, termination_file: Option<&str>) -> Outcome<Vec<Bind>> {
-    let mut binds = Vec::new();
-    let is_mounted = |path: &str| spec.mounts.iter().any(|mount| mount.path == path);
-    for name in boot::POD_FILES {
-        let target = format!("/etc/{name}");
-        if !is_mounted(&target) {
-            let source = format!("{}/{name}", boot::FILES);
-            binds.push(Bind { source, sub_path: None, target, is_read_only: spec.is_root_read_only });
-        }
-    }
+/// The trees of the spec's volumes, outer ones before those inside them.
+fn open_volumes(agent: &Agent, spec: &ContainerSpec) -> Outcome<Vec<(OwnedFd, String)>> {
     let volumes = agent.volumes.borrow();
     let mut mounts: Vec<_> = spec.mounts.iter().collect();
     mounts.sort_by_key(|mount| Path::new(&mount.path).components().count());
-    for mount in mounts {
+    let open = |mount: &&crate::spec::Mount| {
         if !mount.path.starts_with('/') {
             return Err(Failure::bad(format!("mount path {:?} is not absolute", mount.path)));
         }
         let volume = volumes.get(&mount.volume)?;
-        binds.push(Bind {
-            source: volume.directory.clone(),
-            sub_path: mount.sub_path.clone().filter(|path| !path.is_empty()),
-            target: mount.path.clone(),
-            is_read_only: mount.is_read_only || volume.is_read_only(),
-        });
-    }
-    if let Some(source) = termination_file {
-        let target = spec.termination_message_path.clone();
-        binds.push(Bind { source: source.to_owned(), sub_path: None, target, is_read_only: false });
-    }
-    Ok(binds)
+        let sub_path = mount.sub_path.as_deref().filter(|path| !path.is_empty());
+        let tree = rootfs::open_source(&volume.directory, sub_path, mount.is_read_only || volume.is_read_only())?;
+        Ok((tree, mount.path.clone()))
+    };
+    mounts.iter().map(open).collect()
 }
 
-fn make_termination_file(spec: &ContainerSpec) -> Outcome<Option<String>> {
-    use std::os::unix::fs::PermissionsExt;
-    if spec.termination_message_path.is_empty() {
-        return Ok(None);
+/// A terminal, or input where there is some; what the container was prepared with serves for the rest.
+#[derive(Default)]
+struct Wiring {
+    terminal: Option<Descriptor>,
+    own_stdin: Option<Descriptor>,
+    /// What the first process takes from the agent: stdin, stdout.
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    console: Option<u32>,
+}
+
+fn wire(prepared: &Prepared, spec: &ContainerSpec) -> Outcome<Wiring> {
+    let failed = "make standard input and output";
+    if spec.is_terminal {
+        let (stdio, own) = make_stdio(&prepared.terminals, true, spec.has_stdin)?;
+        let number = own.terminal.as_ref().map(|terminal| sys::terminal_number(terminal.as_raw_fd())).transpose();
+        return Ok(Wiring {
+            console: number.step(Code::Internal, "number of the terminal")?,
+            terminal: own.terminal,
+            own_stdin: own.stdin,
+            stdin: stdio.stdin,
+            stdout: Some(stdio.stdout),
+        });
     }
-    if !spec.termination_message_path.starts_with('/') {
-        return Err(Failure::bad("terminationMessagePath is not absolute"));
+    if !spec.has_stdin {
+        return Ok(Wiring::default());
     }
-    let path = format!("{}/termination-{}", boot::FILES, spec.id);
-    std::fs::write(&path, "")
-        .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)))
-        .step(Code::Internal, "make the termination message file")?;
-    Ok(Some(path))
+    let pipe = sys::pipe().step(Code::Internal, failed)?;
+    let own_stdin = Some(pipes::writer(pipe.write).step(Code::Internal, failed)?);
+    Ok(Wiring { own_stdin, stdin: Some(pipe.read), ..Wiring::default() })
+}
+
+/// A container that is about to be told what to become.
+struct Begun {
+    spec: ContainerSpec,
+    prepared: Prepared,
+    orders: Orders,
+    wiring: Wiring,
+    /// What the orders name by number stays open until they are carried out.
+    _volumes: Vec<(OwnedFd, String)>,
+    stages: Stages,
+}
+
+impl Begun {
+    fn new(agent: &Agent, spec: ContainerSpec, mut stages: Stages) -> Outcome<Begun> {
+        let capabilities = Capabilities::from_names(&spec.capabilities)?;
+        let rlimits = rlimits::numbered(&spec.rlimits)?;
+        if !spec.termination_message_path.is_empty() && !spec.termination_message_path.starts_with('/') {
+            return Err(Failure::bad("terminationMessagePath is not absolute"));
+        }
+        let volumes = open_volumes(agent, &spec)?;
+        let prepared = agent.take_prepared(&spec.image_disk_serial)?;
+        let wiring = match prepared.holdings.group.limit(&spec.limits).and_then(|()| wire(&prepared, &spec)) {
+            Ok(wiring) => wiring,
+            Err(failure) => {
+                tokio::task::spawn_local(prepared.discard());
+                return Err(failure);
+            }
+        };
+        let is_mounted = |path: &str| spec.mounts.iter().any(|mount| mount.path == path);
+        let orders = Orders {
+            program: Program {
+                args: spec.args.clone(),
+                env: spec.env.clone(),
+                working_directory: spec.working_directory.clone(),
+                user: spec.user.clone(),
+                groups: spec.supplemental_groups.clone(),
+                identity: spec.identity.clone(),
+                capabilities,
+                no_new_privileges: spec.no_new_privileges,
+                is_filtered: spec.seccomp == Seccomp::Default,
+                rlimits,
+            },
+            is_terminal: spec.is_terminal,
+            stdin: wiring.stdin.as_ref().map(AsRawFd::as_raw_fd),
+            stdout: wiring.stdout.as_ref().map(AsRawFd::as_raw_fd),
+            console: wiring.console,
+            is_root_read_only: spec.is_root_read_only,
+            pod_files: boot::POD_FILES.map(|name| !is_mounted(&format!("/etc/{name}"))),
+            binds: volumes
+                .iter()
+                .map(|(tree, target)| Bind { tree: tree.as_raw_fd(), target: target.clone() })
+                .collect(),
+            termination_path: spec.termination_message_path.clone(),
+        };
+        stages.done("prepare");
+        Ok(Begun { spec, prepared, orders, wiring, _volumes: volumes, stages })
+    }
+
+    fn finish(mut self, launched: Launched) -> Outcome<Fresh> {
+        for (name, micros) in &launched.times {
+            self.stages.done_at(name, *micros);
+        }
+        let Prepared { holdings, pidfd, terminals, stdout, stderr, .. } = self.prepared;
+        let outputs = match &self.wiring.terminal {
+            Some(master) => {
+                let master = master.get_ref().try_clone().step(Code::Internal, "read the terminal")?;
+                vec![(frame::STDOUT, master)]
+            }
+            None => vec![(frame::STDOUT, stdout), (frame::STDERR, stderr)],
+        };
+        for (_, output) in &outputs {
+            sys::set_nonblocking(output.as_raw_fd()).step(Code::Internal, "read the output")?;
+        }
+        let started_micros = launched.started_epoch_micros;
+        let container = Rc::new(Container {
+            id: self.spec.id.clone(),
+            program: self.orders.program,
+            holdings,
+            pidfd,
+            terminals,
+            terminal: self.wiring.terminal,
+            stdin: RefCell::new(self.wiring.own_stdin),
+            is_stdin_once: self.spec.is_stdin_once,
+            ring: RefCell::new(Ring::new(outputs.len())),
+            output_streams: Cell::new(0),
+            started_micros,
+            exit: RefCell::new(None),
+            is_removed: Cell::new(false),
+            changes: watch::Sender::new(()),
+        });
+        let started = Started { id: self.spec.id, started_micros, stage_micros: self.stages.into_micros() };
+        Ok(Fresh { container, started, limits: self.spec.limits, outputs })
+    }
+}
+
+/// A container whose program runs and whose output nobody reads yet.
+pub struct Fresh {
+    pub container: Rc<Container>,
+    pub started: Started,
+    pub outputs: Vec<(u8, OwnedFd)>,
+    limits: Limits,
+}
+
+impl Fresh {
+    /// CPU quotas begin with the program, so that they do not slow its start.
+    pub fn limit_cpu(&self, agent: &Agent) -> Outcome<()> {
+        let limited = agent.limit_pod_cpu().and_then(|()| self.container.holdings.group.limit_cpu(&self.limits));
+        limited.inspect_err(|_| drop(self.container.signal(libc::SIGKILL)))
+    }
+
+    /// From here on its output is read, and its end is heard.
+    pub fn look_after(self) -> Started {
+        for (kind, output) in self.outputs {
+            tokio::task::spawn_local(pump(self.container.clone(), kind, output));
+        }
+        tokio::task::spawn_local(await_end(self.container));
+        self.started
+    }
 }
 
 /// Starts a container. Either it runs and is in the agent's list, or nothing of it is left.
@@ -194,91 +307,49 @@ pub async fn start(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<Started> {
     agent.check_configured()?;
     agent.reserve(&spec.id)?;
     let id = spec.id.clone();
-    let outcome = start_reserved(agent, spec).await;
-    match outcome {
-        Ok((container, started)) => {
-            agent.containers.borrow_mut().insert(id, Some(container));
-            Ok(started)
-        }
-        Err(failure) => {
-            remove_traces(&id).await;
-            agent.containers.borrow_mut().remove(&id);
-            Err(failure)
-        }
-    }
-}
-
-async fn start_reserved(agent: &Rc<Agent>, spec: ContainerSpec) -> Outcome<(Rc<Container>, Started)> {
-    let mut stages = Stages::new();
-    let capabilities = Capabilities::from_names(&spec.capabilities)?;
-    let termination_file = make_termination_file(&spec)?;
-    let binds = binds(agent, &spec, termination_file.as_deref())?;
-    let image = agent.disks.borrow_mut().mount_image(&spec.image_disk_serial)?;
-    stages.done("disks");
-    let writable = writable_directory(&spec.id);
-    std::fs::create_dir(&writable).step(Code::MountFailed, "make the writable layer")?;
-    let cgroup = cgroup::create(&spec.id, &spec.limits)?;
-    let terminals = rootfs::new_terminals()?;
-    let (stdio, own) = make_stdio(&terminals, spec.is_terminal, spec.has_stdin)?;
-    let console = match &own.terminal {
-        Some(terminal) => {
-            Some(sys::terminal_number(terminal.as_raw_fd()).step(Code::Internal, "number of the terminal")?)
-        }
-        None => None,
+    let outcome = match Begun::new(agent, spec, Stages::new()) {
+        Ok(begun) => match begun.prepared.start(&begun.orders).await {
+            Ok(launched) => begun.finish(launched),
+            Err(failure) => {
+                begun.prepared.discard().await;
+                Err(failure)
+            }
+        },
+        Err(failure) => Err(failure),
     };
-    let program = Program {
-        args: spec.args,
-        env: spec.env,
-        working_directory: spec.working_directory,
-        user: spec.user,
-        groups: spec.supplemental_groups,
-        capabilities,
-        no_new_privileges: spec.no_new_privileges,
-        filter: (spec.seccomp == Seccomp::Default).then(|| seccomp::default_filter(capabilities)),
-        rlimits: rlimits::numbered(&spec.rlimits)?,
-    };
-    let root = Root { image, writable, is_read_only: spec.is_root_read_only, binds, terminals, console };
-    stages.done("prepare");
-    let launched = program::launch(&cgroup, Place::New(&root), &program, stdio).await?;
-    let limited = agent.limit_pod_cpu().and_then(|()| cgroup::limit_container_cpu(&spec.id, &spec.limits));
+    let fresh = agent.settle(id, outcome)?;
+    let limited = fresh.limit_cpu(agent);
+    let container = fresh.container.clone();
+    let started = fresh.look_after();
     if let Err(failure) = limited {
-        let _ = sys::pidfd_kill(launched.pidfd.as_raw_fd(), libc::SIGKILL);
-        let _ = program::wait(&launched.pidfd).await;
+        remove(agent, &container).await?;
         return Err(failure);
     }
-    for (name, micros) in ["fork", "overlay", "mounts", "identity", "exec"].into_iter().zip(&launched.times) {
-        stages.done_at(name, *micros);
-    }
-    let container = Rc::new(Container {
-        id: spec.id.clone(),
-        program,
-        cgroup,
-        pidfd: launched.pidfd,
-        terminals: root.terminals,
-        terminal: own.terminal,
-        stdin: RefCell::new(own.stdin),
-        is_stdin_once: spec.is_stdin_once,
-        ring: RefCell::new(Ring::new(own.outputs.len())),
-        output_streams: Cell::new(0),
-        started_micros: launched.started_epoch_micros,
-        termination_file,
-        exit: RefCell::new(None),
-        is_removed: Cell::new(false),
-        changes: watch::Sender::new(()),
+    Ok(started)
+}
+
+/// The same while everything else waits.
+pub fn start_now(agent: &Rc<Agent>, spec: ContainerSpec, stages: Stages) -> Outcome<Fresh> {
+    check_name(&spec.id)?;
+    agent.reserve(&spec.id)?;
+    let id = spec.id.clone();
+    let outcome = Begun::new(agent, spec, stages).and_then(|begun| match begun.prepared.start_now(&begun.orders) {
+        Ok(launched) => begun.finish(launched),
+        Err(failure) => {
+            tokio::task::spawn_local(begun.prepared.discard());
+            Err(failure)
+        }
     });
-    for (kind, descriptor) in own.outputs {
-        tokio::task::spawn_local(pump(container.clone(), kind, descriptor));
-    }
-    tokio::task::spawn_local(await_end(container.clone()));
-    Ok((
-        container,
-        Started { id: spec.id, started_micros: launched.started_epoch_micros, stage_micros: stages.into_micros() },
-    ))
+    agent.settle(id, outcome)
 }
 
 /// Moves output from a pipe to the ring while there is room. What nobody has read at the removal is dropped.
-async fn pump(container: Rc<Container>, kind: u8, descriptor: Descriptor) {
+async fn pump(container: Rc<Container>, kind: u8, output: OwnedFd) {
     let mut changes = container.changes();
+    let Ok(descriptor) = pipes::reader(output) else {
+        container.ring.borrow_mut().close_pipe();
+        return container.changed();
+    };
     while !container.is_removed() {
         let room = container.ring.borrow_mut().room();
         if room == 0 {
@@ -300,23 +371,23 @@ async fn await_end(container: Rc<Container>) {
         Ok(code) => (code, 0),
         Err(signal) => (128 + signal, signal),
     };
-    let is_oom_killed = signal == libc::SIGKILL && cgroup::oom_kills(&container.id) > 0;
+    let is_oom_killed = signal == libc::SIGKILL && container.holdings.group.oom_kills() > 0;
     *container.exit.borrow_mut() = Some(ExitStatus {
         exit_code,
         signal,
         is_oom_killed,
         started_micros: container.started_micros,
         finished_micros,
-        termination_message: read_termination_message(container.termination_file.as_deref()),
+        termination_message: read_termination_message(&container.holdings),
     });
     container.stdin.borrow_mut().take();
     container.changed();
 }
 
 /// Bytes that are not text are replaced; the bound holds for what is returned.
-fn read_termination_message(path: Option<&str>) -> String {
+fn read_termination_message(holdings: &Holdings) -> String {
     let mut bytes = Vec::new();
-    if let Some(file) = path.and_then(|path| std::fs::File::open(path).ok()) {
+    if let Some(file) = holdings.open_termination_file() {
         let _ = file.take(MAX_TERMINATION_MESSAGE).read_to_end(&mut bytes);
     }
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -341,41 +412,10 @@ pub async fn remove(agent: &Rc<Agent>, container: &Rc<Container>) -> Outcome<()>
     // Ended already: nothing to kill.
     let _ = container.signal(libc::SIGKILL);
     container.wait().await;
-    remove_traces(&container.id).await;
+    container.holdings.remove().await;
     agent.containers.borrow_mut().remove(&container.id);
     container.changed();
     Ok(())
-}
-
-async fn remove_traces(id: &str) {
-    cgroup::kill_all(id);
-    // Killed processes leave the group when they are reaped, which other tasks do.
-    for _ in 0..500 {
-        if cgroup::remove(id) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let _ = std::fs::remove_file(format!("{}/termination-{id}", boot::FILES));
-    let writable = writable_directory(id);
-    if std::fs::exists(&writable).is_ok_and(|exists| exists) {
-        empty_in_background(&writable).await;
-        // Fails when something in it could not be removed; it ends with the VM.
-        let _ = std::fs::remove_dir(&writable);
-    }
-}
-
-/// A tenant may have made a million files: a fork removes them while the agent goes on.
-async fn empty_in_background(directory: &str) {
-    let root = sys::open(c"/cgroup", libc::O_DIRECTORY, 0).and_then(|cgroup| sys::clone_into(cgroup.as_raw_fd(), 0));
-    match root {
-        Ok(Cloned::Child) => {
-            sys::yield_to_others();
-            sys::exit_now(i32::from(trash::empty(Path::new(directory)).is_err()))
-        }
-        Ok(Cloned::Parent { pidfd }) => drop(program::wait(&pidfd).await),
-        Err(_) => {}
-    }
 }
 
 /// What an attached client or an output stream is sent next.

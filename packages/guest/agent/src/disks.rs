@@ -36,6 +36,8 @@ fn forget_cached(device: &CString) -> Outcome<()> {
 
 /// The scratch disk that is mounted before the instance is known. A fork has the content the template left on it.
 const SCRATCH_SERIAL: &str = "scratch";
+/// The image disk that is mounted then: of the first container, and of all others with the same image.
+pub const IMAGE_SERIAL: &str = "image";
 
 #[derive(Default)]
 pub struct Disks {
@@ -45,6 +47,8 @@ pub struct Disks {
     mounted: BTreeSet<String>,
     /// The scratch disk, once it is mounted.
     scratch: Option<String>,
+    /// The image disk was mounted empty and has not been looked at since.
+    has_placeholder: bool,
 }
 
 impl Disks {
@@ -76,9 +80,6 @@ impl Disks {
     pub fn prepare() -> Outcome<Disks> {
         let mut disks = Disks::default();
         disks.scan()?;
-        for device in disks.devices.values() {
-            forget_cached(device)?;
-        }
         if disks.devices.contains_key(SCRATCH_SERIAL) {
             // One that cannot be mounted is told when the instance asks for it, which tries again.
             let _ = disks.mount_scratch(SCRATCH_SERIAL);
@@ -104,6 +105,32 @@ impl Disks {
             _ => {}
         }
         self.scratch = Some(serial.to_owned());
+        Ok(())
+    }
+
+    /// Before a fork: mounts the disk of the first image.
+    pub fn prepare_image(&mut self) -> Outcome<String> {
+        let directory = self.mount_image(IMAGE_SERIAL)?;
+        let mut entries = std::fs::read_dir(&directory).step(Code::Internal, "look at the image")?;
+        self.has_placeholder = entries.next().is_none();
+        Ok(directory)
+    }
+
+    /// Has the kernel forget what it read of the image that a fork finds another one in the place of.
+    pub fn forget_placeholder(&self) -> Outcome<()> {
+        self.devices.get(IMAGE_SERIAL).filter(|_| self.has_placeholder).map_or(Ok(()), forget_cached)
+    }
+
+    /// An image without anything in it keeps the place of the one that a fork finds there: now is the time to look.
+    pub fn take_in_image(&mut self) -> Outcome<()> {
+        if !self.has_placeholder {
+            return Ok(());
+        }
+        let directory = sys::c_string(&format!("{}/{IMAGE_SERIAL}", boot::DISKS)).step(Code::Internal, "path")?;
+        let flags = libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_NODEV;
+        sys::mount(c"", &directory, c"", flags, c"reread")
+            .step(Code::MountFailed, "read the image behind the disk image as EROFS")?;
+        self.has_placeholder = false;
         Ok(())
     }
 

@@ -9,6 +9,8 @@ pub const EXIT: u8 = 3;
 pub const RESIZE: u8 = 4;
 pub const EXEC: u8 = 5;
 pub const MARK: u8 = 6;
+pub const STARTED: u8 = 7;
+pub const REFUSED: u8 = 8;
 pub const END: u8 = 255;
 
 pub const MAX_PAYLOAD: usize = 64 * 1024;

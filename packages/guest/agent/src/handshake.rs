@@ -1,7 +1,8 @@
 //! How a session begins on a line that has no connections.
 //!
 //! The host writes `\nISOPOD/1 HELLO <32 hex>\n`; the agent throws away all before it, answers
-//! `\nISOPOD/1 READY <the same>\n` and then takes nothing but the HTTP/2 preface (or a newer HELLO).
+//! `\nISOPOD/1 READY <the same>\n` and then takes nothing but the HTTP/2 preface, `\nISOPOD/1 START <8 hex>\n` and as
+//! many bytes as those hexadecimal digits say (see `opening`), or a newer HELLO.
 //! A host that came while the agent was still inside a session of a host that vanished is not heard: its bytes
 //! complete a frame of the dead session. It therefore repeats its HELLO behind 17 KiB of 0xFF: they end
 //! any frame that was cut (frames are at most 16 KiB) and then announce one of 16 MiB - 1, which is a connection error
@@ -13,6 +14,10 @@ const READY: &[u8] = b"\nISOPOD/1 READY ";
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const NONCE: usize = 32;
 const LINE: usize = HELLO.len() + NONCE + 1;
+const START: &[u8] = b"\nISOPOD/1 START ";
+const START_LINE: usize = START.len() + 8 + 1;
+/// Files of volumes included.
+const MAX_START_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the bytes read so far say.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum Event {
     More,
     /// Write this; then the preface may come.
     Answer(Vec<u8>),
+    /// Do this; then HTTP/2 may begin.
+    Start(Vec<u8>),
     /// HTTP/2 begins with these bytes.
     Session(Vec<u8>),
 }
@@ -47,6 +54,16 @@ impl Handshake {
                 self.is_answered = false;
                 return Event::Session(std::mem::take(&mut self.pending));
             }
+            match self.start_length() {
+                Some(length) if self.pending.len() < length => return Event::More,
+                Some(length) => {
+                    let rest = self.pending.split_off(length);
+                    let mut body = std::mem::replace(&mut self.pending, rest);
+                    body.drain(..START_LINE);
+                    return Event::Start(body);
+                }
+                None => {}
+            }
             self.is_answered = false;
         }
         if let Some(end) = last_hello_end(&self.pending) {
@@ -60,6 +77,21 @@ impl Handshake {
         let keep = self.pending.len().min(LINE - 1);
         self.pending.drain(..self.pending.len() - keep);
         Event::More
+    }
+}
+
+impl Handshake {
+    /// How long the START is that what is pending begins with, its line included; at least a byte more than there is
+    /// while that cannot be told. None when it is something else.
+    fn start_length(&self) -> Option<usize> {
+        let seen = self.pending.len().min(START.len());
+        if self.pending[..seen] != START[..seen] {
+            return None;
+        }
+        let Some(line) = self.pending.get(..START_LINE) else { return Some(self.pending.len() + 1) };
+        let digits = std::str::from_utf8(&line[START.len()..START_LINE - 1]).ok()?;
+        let length = usize::from_str_radix(digits, 16).ok().filter(|length| *length <= MAX_START_BYTES)?;
+        (line[START_LINE - 1] == b'\n').then_some(START_LINE + length)
     }
 }
 
@@ -147,6 +179,42 @@ mod tests {
         let mut handshake = Handshake::default();
         handshake.push(PREFACE);
         assert_eq!(handshake.next(), Event::More);
+    }
+
+    #[test]
+    fn a_start_is_taken_whole_however_it_is_cut_and_the_preface_may_follow() {
+        let mut random = PseudoRandom::new(6);
+        let body: Vec<u8> = (0..300).map(|_| random.below(256) as u8).collect();
+        let start = [START, b"0000012c\n", &body].concat();
+        for _ in 0..100 {
+            let mut handshake = Handshake::default();
+            handshake.push(&hello(A));
+            assert_eq!(handshake.next(), Event::Answer(ready(A)));
+            let mut rest = start.as_slice();
+            while rest.len() > 1 {
+                let (now, later) = rest.split_at(1 + random.below(rest.len() as u64 - 1) as usize);
+                rest = later;
+                handshake.push(now);
+                assert_eq!(handshake.next(), Event::More);
+            }
+            handshake.push(rest);
+            handshake.push(PREFACE);
+            assert_eq!(handshake.next(), Event::Start(body.clone()));
+            assert_eq!(handshake.next(), Event::Session(PREFACE.to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_start_that_nothing_announced_or_that_is_too_long_is_rubbish() {
+        let mut handshake = Handshake::default();
+        handshake.push(&[START, b"00000001\nx"].concat());
+        assert_eq!(handshake.next(), Event::More);
+        handshake.push(&hello(A));
+        assert_eq!(handshake.next(), Event::Answer(ready(A)));
+        handshake.push(&[START, b"7fffffff\nx"].concat());
+        assert_eq!(handshake.next(), Event::More);
+        handshake.push(&hello(B));
+        assert_eq!(handshake.next(), Event::Answer(ready(B)));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Who a container's program runs as, looked up in the container's own /etc/passwd and /etc/group.
 
 use crate::failure::{Code, Failure, Outcome};
+use serde::Deserialize;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,

@@ -13,9 +13,12 @@ mod frame;
 mod handshake;
 mod identity;
 mod network;
+mod opening;
+mod orders;
 mod output;
 mod pipes;
 mod port;
+mod prepared;
 mod program;
 #[cfg(test)]
 mod pseudo_random;
@@ -36,16 +39,15 @@ use std::rc::Rc;
 /// Returns only what made it impossible to go on.
 fn run(started_micros: u64) -> std::io::Result<std::convert::Infallible> {
     boot::run()?;
-    let disks = disks::Disks::prepare().map_err(failed)?;
-    let network = network::Network::prepare().map_err(failed)?;
+    let agent = agent::Agent::prepare(started_micros).map_err(failed)?;
     let port = port::open()?;
     // One thread, always: containers are forked from it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let agent = Rc::new(agent::Agent::new(started_micros, sys::monotonic_micros(), disks, network));
     println!("isopod-agent {} ready", env!("CARGO_PKG_VERSION"));
-    // A fork finds on its disk what this kernel takes to be there.
-    sys::sync_all();
-    tokio::task::LocalSet::new().block_on(&runtime, async { Err(server::run(agent, port::Port::new(port)?).await) })
+    boot::settle()?;
+    agent.disks.borrow().forget_placeholder().map_err(failed)?;
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, async { Err(server::run(Rc::new(agent), port::Port::new(port)?).await) })
 }
 
 fn failed(failure: failure::Failure) -> std::io::Error {

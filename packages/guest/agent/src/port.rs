@@ -5,7 +5,7 @@
 
 use crate::sys;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
@@ -96,6 +96,32 @@ impl Port {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
             result => result,
         }
+    }
+
+    /// False when no host is attached, or none is seen yet. Waits, with everything else, while a host takes nothing.
+    pub fn send_now(&self, mut data: &[u8]) -> Result<bool> {
+        while !data.is_empty() {
+            match sys::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
+                Ok(count) => data = &data[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Err(_) if sys::is_hung_up(self.port.as_raw_fd()) => return Ok(false),
+                Err(_) => drop(sys::wait_any(&[(self.port.as_raw_fd(), libc::POLLOUT)])?),
+            }
+        }
+        Ok(true)
+    }
+
+    /// As `changed`, with everything else waiting too.
+    pub fn changed_now(&self) -> Result<()> {
+        sys::wait_edge(self.edges.get_ref().as_raw_fd())
+    }
+
+    /// Waits until there is something to read, here or from one of `others`, or the host has gone: for each whether.
+    pub fn wait_with(&self, others: &[RawFd]) -> Result<Vec<bool>> {
+        let all: Vec<(RawFd, libc::c_short)> =
+            [self.port.as_raw_fd()].iter().chain(others).map(|fd| (*fd, libc::POLLIN)).collect();
+        sys::wait_any(&all)
     }
 
     /// Waits until something about the port may have changed: bytes, room, a host that comes or goes.

@@ -1,14 +1,15 @@
 //! From a fork of the agent to a container's program.
 //!
-//! The child reports over a close-on-exec pipe: the times of its steps, then either the reason of a failure or, by
+//! The child reports over a close-on-exec pipe: the times of its steps, and either the reason of a failure or, by
 //! closing it, that `execve` has succeeded.
 
 use crate::capabilities::Capabilities;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::identity::{self, Identity};
 use crate::rlimits::Numbered;
-use crate::rootfs::Root;
+use crate::seccomp;
 use crate::sys::{self, Cloned, FilterInstruction};
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -20,26 +21,20 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const MAX_DATABASE_BYTES: u64 = 1024 * 1024;
 /// The child makes a few dozen system calls; only a dead disk lets it wait.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const MAX_REPORT_BYTES: usize = 8192;
-
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     pub args: Vec<String>,
     pub env: Vec<String>,
     pub working_directory: String,
+    /// Looked up in the container's own files, with `groups`, unless `identity` says who that is.
     pub user: String,
     pub groups: Vec<u32>,
+    pub identity: Option<Identity>,
     pub capabilities: Capabilities,
     pub no_new_privileges: bool,
-    pub filter: Option<Vec<FilterInstruction>>,
+    /// Whether the default seccomp filter is on.
+    pub is_filtered: bool,
     pub rlimits: Vec<Numbered>,
-}
-
-/// Where the program runs.
-pub enum Place<'a> {
-    /// In a new container.
-    New(&'a Root),
-    /// In the container whose first process this is.
-    Joined(&'a OwnedFd),
 }
 
 pub struct Stdio {
@@ -52,46 +47,67 @@ pub struct Stdio {
 }
 
 pub struct Launched {
-    pub pidfd: OwnedFd,
     pub started_epoch_micros: u64,
-    /// Monotonic times: in the child, image mounted (a new container only), file system complete, about to exec,
-    /// exec seen.
-    pub times: Vec<u64>,
+    /// Names of steps and the monotonic times of their ends.
+    pub times: Vec<(&'static str, u64)>,
 }
 
-const TIMES: u8 = b'T';
+const TIME: u8 = b'T';
 const FAILURE: u8 = b'E';
+/// As devpts is mounted.
+const TTY_GROUP: u32 = 5;
+pub const MAX_REPORT_BYTES: usize = 8192;
 
-/// Starts `program` in the cgroup open as `cgroup`. An error leaves no process behind.
-pub async fn launch(cgroup: &OwnedFd, place: Place<'_>, program: &Program, stdio: Stdio) -> Outcome<Launched> {
+/// Steps, by the number that names them in a report.
+pub const FORK: u8 = 0;
+pub const OVERLAY: u8 = 1;
+pub const MOUNTS: u8 = 2;
+const IDENTITY: u8 = 3;
+const STEPS: [&str; 4] = ["fork", "overlay", "mounts", "identity"];
+
+/// Times that the child has not reported yet.
+#[derive(Default)]
+pub struct Stamps(Vec<u8>);
+
+impl Stamps {
+    pub fn stamp(&mut self, step: u8) {
+        self.0.extend_from_slice(&[TIME, step]);
+        self.0.extend_from_slice(&sys::monotonic_micros().to_le_bytes());
+    }
+
+    pub fn send(&mut self, report: &OwnedFd) -> Outcome<()> {
+        sys::write(report.as_raw_fd(), &self.0).step(Code::Internal, "report")?;
+        self.0.clear();
+        Ok(())
+    }
+}
+
+/// Tells the agent why there will be no program.
+pub fn end_with(report: &OwnedFd, failure: &Failure) -> ! {
+    let mut message = vec![FAILURE, failure.code.to_byte()];
+    message.extend_from_slice(&failure.message.as_bytes()[..failure.message.len().min(4000)]);
+    let _ = sys::write(report.as_raw_fd(), &message);
+    sys::exit_now(1)
+}
+
+/// Starts `program` in the container whose first process is `first`. An error leaves no process behind.
+pub async fn launch(
+    cgroup: &OwnedFd,
+    first: &OwnedFd,
+    program: &Program,
+    stdio: Stdio,
+) -> Outcome<(OwnedFd, Launched)> {
     let report = sys::pipe().step(Code::Internal, "make a pipe")?;
-    match fork(cgroup, &place).map_err(|error| fork_failure(&error, &place))? {
+    match fork_beside(cgroup, first).map_err(|error| fork_failure(&error))? {
         Cloned::Child => {
-            let failure = match become_program(&place, program, &stdio, &report.write) {
-                Ok(never) => match never {},
-                Err(failure) => failure,
-            };
-            let mut message = vec![FAILURE, failure.code.to_byte()];
-            message.extend_from_slice(&failure.message.as_bytes()[..failure.message.len().min(4000)]);
-            let _ = sys::write(report.write.as_raw_fd(), &message);
-            sys::exit_now(1);
+            let Err(failure) = join_and_become(first, program, &stdio, &report.write);
+            end_with(&report.write, &failure)
         }
         Cloned::Parent { pidfd } => {
             drop(report.write);
             drop(stdio);
-            let told = tokio::time::timeout(START_TIMEOUT, read_report(report.read)).await;
-            let seen = sys::monotonic_micros();
-            let started_epoch_micros = sys::epoch_micros();
-            let outcome = match told {
-                Ok(Ok(told)) => parse_report(&told),
-                Ok(Err(error)) => Err(error).step(Code::Internal, "read the start report"),
-                Err(_) => Err(Failure::new(Code::Internal, "the program did not start within a minute")),
-            };
-            match outcome {
-                Ok(mut times) => {
-                    times.push(seen);
-                    Ok(Launched { pidfd, started_epoch_micros, times })
-                }
+            match await_start(&report.read).await {
+                Ok(launched) => Ok((pidfd, launched)),
                 Err(failure) => {
                     let _ = sys::pidfd_kill(pidfd.as_raw_fd(), libc::SIGKILL);
                     let _ = wait(&pidfd).await;
@@ -100,6 +116,37 @@ pub async fn launch(cgroup: &OwnedFd, place: Place<'_>, program: &Program, stdio
             }
         }
     }
+}
+
+/// Waits until the child has become a program.
+pub async fn await_start(report: &OwnedFd) -> Outcome<Launched> {
+    match tokio::time::timeout(START_TIMEOUT, read_report(report)).await {
+        Ok(told) => launched(told),
+        Err(_) => Err(Failure::new(Code::Internal, "the program did not start within a minute")),
+    }
+}
+
+/// The same while everything else waits.
+pub fn await_start_now(report: &OwnedFd) -> Outcome<Launched> {
+    let mut told = vec![0; MAX_REPORT_BYTES];
+    let mut length = 0;
+    while length < told.len() {
+        match sys::read(report.as_raw_fd(), &mut told[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) => return launched(Err(error)),
+        }
+    }
+    told.truncate(length);
+    launched(Ok(told))
+}
+
+fn launched(told: std::io::Result<Vec<u8>>) -> Outcome<Launched> {
+    let seen = sys::monotonic_micros();
+    let started_epoch_micros = sys::epoch_micros();
+    let mut times = Report::parse(&told.step(Code::Internal, "read the start report")?)?.times;
+    times.push(("exec", seen));
+    Ok(Launched { started_epoch_micros, times })
 }
 
 /// Waits until the process has ended: its exit code, or the signal that killed it.
@@ -114,35 +161,28 @@ pub async fn wait(pidfd: &OwnedFd) -> std::io::Result<Result<i32, i32>> {
     }
 }
 
-fn fork(cgroup: &OwnedFd, place: &Place<'_>) -> std::io::Result<Cloned> {
-    match place {
-        Place::New(_) => sys::clone_into(cgroup.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWPID),
-        Place::Joined(first) => {
-            // The PID namespace of children is set here, as a process cannot change its own.
-            let own = sys::open(c"/proc/self/ns/pid", libc::O_RDONLY, 0)?;
-            sys::set_namespaces(first.as_raw_fd(), libc::CLONE_NEWPID)?;
-            let cloned = sys::clone_into(cgroup.as_raw_fd(), 0);
-            if !matches!(cloned, Ok(Cloned::Child)) {
-                sys::set_namespaces(own.as_raw_fd(), libc::CLONE_NEWPID)?;
-            }
-            cloned
-        }
+fn fork_beside(cgroup: &OwnedFd, first: &OwnedFd) -> std::io::Result<Cloned> {
+    // The PID namespace of children is set here, as a process cannot change its own.
+    let own = sys::open(c"/proc/self/ns/pid", libc::O_RDONLY, 0)?;
+    sys::set_namespaces(first.as_raw_fd(), libc::CLONE_NEWPID)?;
+    let cloned = sys::clone_into(cgroup.as_raw_fd(), 0);
+    if !matches!(cloned, Ok(Cloned::Child)) {
+        sys::set_namespaces(own.as_raw_fd(), libc::CLONE_NEWPID)?;
     }
+    cloned
 }
 
-fn fork_failure(error: &std::io::Error, place: &Place<'_>) -> Failure {
-    match (place, error.raw_os_error()) {
-        (Place::Joined(_), Some(libc::ESRCH | libc::ENOMEM | libc::EINVAL)) => {
-            Failure::new(Code::NotRunning, "the container has ended")
-        }
-        (_, Some(libc::EAGAIN)) => Failure::new(Code::Internal, "the container's process limit is reached"),
+pub fn fork_failure(error: &std::io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::ESRCH | libc::ENOMEM | libc::EINVAL) => Failure::new(Code::NotRunning, "the container has ended"),
+        Some(libc::EAGAIN) => Failure::new(Code::Internal, "the container's process limit is reached"),
         _ => Failure::new(Code::Internal, format!("fork: {error}")),
     }
 }
 
-async fn read_report(read: OwnedFd) -> std::io::Result<Vec<u8>> {
-    sys::set_nonblocking(read.as_raw_fd())?;
-    let read = sys::watched(read, Interest::READABLE)?;
+async fn read_report(report: &OwnedFd) -> std::io::Result<Vec<u8>> {
+    sys::set_nonblocking(report.as_raw_fd())?;
+    let read = sys::watched(report.as_fd(), Interest::READABLE)?;
     let mut told = vec![0; MAX_REPORT_BYTES];
     let mut length = 0;
     while length < told.len() {
@@ -158,61 +198,81 @@ async fn read_report(read: OwnedFd) -> std::io::Result<Vec<u8>> {
     Ok(told)
 }
 
-fn parse_report(mut told: &[u8]) -> Outcome<Vec<u64>> {
-    let mut times = Vec::new();
-    while let Some((kind, rest)) = told.split_first() {
-        match *kind {
-            TIMES if rest.len() >= 8 => {
-                let (time, rest) = rest.split_at(8);
-                times.push(time.iter().rev().fold(0, |all, byte| (all << 8) | u64::from(*byte)));
-                told = rest;
-            }
-            FAILURE if !rest.is_empty() => {
-                return Err(Failure::new(Code::from_byte(rest[0]), String::from_utf8_lossy(&rest[1..])));
-            }
-            _ => return Err(Failure::new(Code::Internal, "the start report is damaged")),
-        }
-    }
-    if times.is_empty() {
-        return Err(Failure::new(Code::Internal, "the process was killed while it started (out of memory?)"));
-    }
-    Ok(times)
+/// What a child has told when it did not fail.
+#[derive(Debug)]
+pub struct Report {
+    times: Vec<(&'static str, u64)>,
 }
 
-/// Everything between fork and exec. On success it does not return.
-fn become_program(
-    place: &Place<'_>,
-    program: &Program,
-    stdio: &Stdio,
-    report: &OwnedFd,
-) -> Outcome<std::convert::Infallible> {
-    let mut times = Vec::with_capacity(4 * 9);
-    let mut stamp = || {
-        times.push(TIMES);
-        times.extend_from_slice(&sys::monotonic_micros().to_le_bytes());
-    };
-    stamp();
+impl Report {
+    pub fn parse(mut told: &[u8]) -> Outcome<Report> {
+        let damaged = || Failure::new(Code::Internal, "the start report is damaged");
+        let mut times = Vec::new();
+        while let Some((kind, rest)) = told.split_first() {
+            match (*kind, rest) {
+                (TIME, [step, rest @ ..]) => {
+                    let (time, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+                    times.push((*STEPS.get(usize::from(*step)).ok_or_else(damaged)?, u64::from_le_bytes(*time)));
+                    told = rest;
+                }
+                (FAILURE, [code, message @ ..]) => {
+                    return Err(Failure::new(Code::from_byte(*code), String::from_utf8_lossy(message)));
+                }
+                _ => return Err(damaged()),
+            }
+        }
+        if times.is_empty() {
+            return Err(Failure::new(Code::Internal, "the process was killed while it started (out of memory?)"));
+        }
+        Ok(Report { times })
+    }
+}
+
+/// What can be made before the program is known.
+#[derive(Default)]
+pub struct Ready {
+    null: Option<OwnedFd>,
+    /// For the usual capabilities.
+    filter: Option<Vec<FilterInstruction>>,
+}
+
+impl Ready {
+    /// In the container, by a process that has its root.
+    pub fn make() -> Outcome<Ready> {
+        let null = sys::open(c"/dev/null", libc::O_RDWR, 0).step(Code::Internal, "open /dev/null")?;
+        Ok(Ready { null: Some(null), filter: Some(seccomp::default_filter(Capabilities::USUAL)) })
+    }
+}
+
+fn join_and_become(first: &OwnedFd, program: &Program, stdio: &Stdio, report: &OwnedFd) -> Outcome<Infallible> {
     sys::reset_signals();
     sys::new_session().step(Code::Internal, "start a session")?;
-    match place {
-        Place::New(root) => root.enter(&mut stamp)?,
-        Place::Joined(first) => {
-            let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
-            sys::set_namespaces(first.as_raw_fd(), kinds).step(Code::NotRunning, "join the container")?;
+    let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
+    sys::set_namespaces(first.as_raw_fd(), kinds).step(Code::NotRunning, "join the container")?;
+    become_program(program, stdio, &Ready::default(), report)
+}
+
+/// The rest of the way, in a process that is in the container already. On success it does not return.
+pub fn become_program(program: &Program, stdio: &Stdio, ready: &Ready, report: &OwnedFd) -> Outcome<Infallible> {
+    let looked_up;
+    let who = match &program.identity {
+        Some(identity) => identity,
+        None => {
+            looked_up = look_up(program)?;
+            &looked_up
         }
-    }
-    stamp();
-    let who = look_up(program)?;
+    };
     enter_working_directory(&program.working_directory)?;
-    connect(stdio, &who)?;
+    connect(stdio, ready, who)?;
     for limit in &program.rlimits {
         sys::set_rlimit(limit.resource, limit.soft, limit.hard).step(Code::Internal, "set a resource limit")?;
     }
-    let launch = Launch::prepare(program, &who)?;
+    let launch = Launch::prepare(program, who)?;
     sys::close_on_exec_from(3).step(Code::Internal, "close descriptors")?;
-    stamp();
-    sys::write(report.as_raw_fd(), &times).step(Code::Internal, "report")?;
-    give_up_privileges(program, &who)?;
+    let mut stamps = Stamps::default();
+    stamps.stamp(IDENTITY);
+    stamps.send(report)?;
+    give_up_privileges(program, ready, who)?;
     Err(launch.execute())
 }
 
@@ -246,11 +306,11 @@ fn enter_working_directory(directory: &str) -> Outcome<()> {
     }
 }
 
-fn connect(stdio: &Stdio, who: &Identity) -> Outcome<()> {
+fn connect(stdio: &Stdio, ready: &Ready, who: &Identity) -> Outcome<()> {
     let null;
-    let stdin: RawFd = match &stdio.stdin {
-        Some(fd) => fd.as_raw_fd(),
-        None => {
+    let stdin: RawFd = match (&stdio.stdin, &ready.null) {
+        (Some(fd), _) | (None, Some(fd)) => fd.as_raw_fd(),
+        (None, None) => {
             null = sys::open(c"/dev/null", libc::O_RDWR, 0).step(Code::Internal, "open /dev/null")?;
             null.as_raw_fd()
         }
@@ -262,8 +322,10 @@ fn connect(stdio: &Stdio, who: &Identity) -> Outcome<()> {
         sys::control_terminal(stdout).step(Code::Internal, failed)?;
     }
     // So that the program can open /dev/stdout again. A terminal keeps its group, tty.
-    for fd in [stdio.stdin.as_ref().map(AsRawFd::as_raw_fd), Some(stdout), Some(stderr)].into_iter().flatten() {
-        sys::change_owner(fd, who.uid, if stdio.is_terminal { 5 } else { who.gid }).step(Code::Internal, failed)?;
+    let owner = (who.uid, if stdio.is_terminal { TTY_GROUP } else { who.gid });
+    let own = [stdio.stdin.as_ref().map(AsRawFd::as_raw_fd), Some(stdout), Some(stderr)];
+    for fd in own.into_iter().flatten().filter(|_| owner != (0, 0)) {
+        sys::change_owner(fd, owner.0, owner.1).step(Code::Internal, failed)?;
     }
     // The agent's own 0, 1 and 2 are the console, so none of these is below 3.
     for (from, to) in [(stdin, 0), (stdout, 1), (stderr, 2)] {
@@ -272,12 +334,14 @@ fn connect(stdio: &Stdio, who: &Identity) -> Outcome<()> {
     Ok(())
 }
 
-fn give_up_privileges(program: &Program, who: &Identity) -> Outcome<()> {
+fn give_up_privileges(program: &Program, ready: &Ready, who: &Identity) -> Outcome<()> {
     let failed = "give up privileges";
     sys::set_umask(0o022);
     // First, as it takes CAP_SYS_ADMIN where no_new_privs is not asked for; what follows passes the filter.
-    if let Some(filter) = &program.filter {
-        sys::install_seccomp(filter).step(Code::Internal, "install the seccomp filter")?;
+    if program.is_filtered {
+        let usual = ready.filter.as_deref().filter(|_| program.capabilities == Capabilities::USUAL);
+        let other = usual.map_or_else(|| seccomp::default_filter(program.capabilities), |_| Vec::new());
+        sys::install_seccomp(usual.unwrap_or(&other)).step(Code::Internal, "install the seccomp filter")?;
     }
     program.capabilities.narrow_bounding().step(Code::Internal, failed)?;
     sys::set_user(who.uid, who.gid, &who.groups).step(Code::Internal, failed)?;
@@ -354,19 +418,21 @@ mod tests {
 
     #[test]
     fn a_report_has_times_then_perhaps_a_failure() {
-        let mut told = vec![TIMES];
-        told.extend_from_slice(&77u64.to_le_bytes());
-        assert_eq!(parse_report(&told).unwrap(), vec![77]);
+        let mut stamps = Stamps::default();
+        stamps.stamp(MOUNTS);
+        let mut told = stamps.0;
+        assert_eq!(Report::parse(&told).unwrap().times.first().map(|time| time.0), Some("mounts"));
         told.extend_from_slice(&[FAILURE, Code::CommandNotFound.to_byte()]);
         told.extend_from_slice(b"x: command not found");
-        let failure = parse_report(&told).unwrap_err();
+        let failure = Report::parse(&told).unwrap_err();
         assert_eq!((failure.code, failure.message.as_str()), (Code::CommandNotFound, "x: command not found"));
     }
 
     #[test]
     fn a_child_that_says_nothing_was_killed() {
-        assert_eq!(parse_report(&[]).unwrap_err().code, Code::Internal);
-        assert!(parse_report(b"Tshort").is_err());
-        assert!(parse_report(b"?").is_err());
+        assert_eq!(Report::parse(&[]).unwrap_err().code, Code::Internal);
+        for damaged in [&b"T"[..], b"Tshort", b"?", b"T\xff12345678"] {
+            assert!(Report::parse(damaged).is_err());
+        }
     }
 }

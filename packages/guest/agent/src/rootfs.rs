@@ -1,10 +1,12 @@
-//! What a container sees: built in its own mount namespace by the forked child, before it becomes the program.
+//! What a container sees: built in its own mount namespace by its first process, before that becomes the program.
 //!
-//! Sources are opened as detached mounts while the agent's tree is still in sight; then the image becomes `/`, and from
-//! there on every path is the container's own, so that no link in an image leads anywhere else.
+//! Sources are opened as detached mounts by the agent, or while the agent's tree is still in sight; then the image
+//! becomes `/`, and from there on every path is the container's own, so that no link in an image leads anywhere else.
 
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
+use crate::orders::Bind;
+use crate::program::{self, Stamps};
 use crate::sys;
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -12,26 +14,20 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+/// Where Kubernetes has containers leave their termination message, unless they say otherwise.
+const USUAL_TERMINATION_PATH: &str = "/dev/termination-log";
+
 pub struct Root {
     /// Directory of the mounted image.
     pub image: String,
-    /// Directory on the scratch disk with `upper` and `work`.
-    pub writable: String,
-    pub is_read_only: bool,
-    pub binds: Vec<Bind>,
     /// The container's own devpts, still detached.
     pub terminals: OwnedFd,
-    /// Number of the terminal that becomes /dev/console.
-    pub console: Option<u32>,
 }
 
-pub struct Bind {
-    /// A directory or file of the agent's.
-    pub source: String,
-    /// Below `source`, made as a directory when absent.
-    pub sub_path: Option<String>,
-    pub target: String,
-    pub is_read_only: bool,
+/// What is ready to be mounted in a container that has its root.
+pub struct Rooms {
+    /// As `boot::POD_FILES`.
+    pod_files: Vec<OwnedFd>,
 }
 
 const QUIET: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -70,22 +66,44 @@ fn path(text: &str) -> Outcome<CString> {
     sys::c_string(text).step(Code::BadRequest, &format!("path {text:?}"))
 }
 
-/// A new devpts, whose terminals only this container has.
-pub fn new_terminals() -> Outcome<OwnedFd> {
-    let options = [(c"ptmxmode", Some(c"0666")), (c"mode", Some(c"0620")), (c"gid", Some(c"5"))];
-    sys::new_mount(c"devpts", &options, sys::MOUNT_ATTR_NOSUID).step(Code::MountFailed, "make a devpts")
+fn open_tree(source: &str, what: &str) -> Outcome<OwnedFd> {
+    sys::open_tree_clone(libc::AT_FDCWD, &path(source)?).step(Code::MountFailed, what)
+}
+
+/// Opens what is to be mounted in a container: a directory or file of the agent's, or what is below it at `sub_path`,
+/// made as a directory when absent.
+pub fn open_source(source: &str, sub_path: Option<&str>, is_read_only: bool) -> Outcome<OwnedFd> {
+    let tree = match sub_path {
+        None => open_tree(source, "open what is to be mounted")?,
+        Some(sub_path) => {
+            let below = open_or_make(source, sub_path)?;
+            sys::open_tree_clone(below.as_raw_fd(), c"").step(Code::MountFailed, "open what is to be mounted")?
+        }
+    };
+    if is_read_only {
+        sys::mount_set(tree.as_raw_fd(), c"", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, "mount read-only")?;
+    }
+    Ok(tree)
 }
 
 impl Root {
-    /// Called in the child; afterwards `/` is the container's. `after_root` is told when the image is there.
-    pub fn enter(&self, mut after_root: impl FnMut()) -> Outcome<()> {
-        self.mount_overlay()?;
-        after_root();
-        let trees: Vec<(OwnedFd, &Bind)> =
-            self.binds.iter().map(|bind| Ok((bind.open()?, bind))).collect::<Outcome<_>>()?;
-        let shm = sys::open_tree_clone(libc::AT_FDCWD, &path(boot::SHM)?).step(Code::MountFailed, "share /dev/shm")?;
-        let mqueue =
-            sys::open_tree_clone(libc::AT_FDCWD, &path(boot::MQUEUE)?).step(Code::MountFailed, "share /dev/mqueue")?;
+    /// A new devpts, whose terminals only this container has.
+    pub fn new_terminals() -> Outcome<OwnedFd> {
+        let options = [(c"ptmxmode", Some(c"0666")), (c"mode", Some(c"0620")), (c"gid", Some(c"5"))];
+        sys::new_mount(c"devpts", &options, sys::MOUNT_ATTR_NOSUID).step(Code::MountFailed, "make a devpts")
+    }
+
+    /// Called in the first process; afterwards `/` is the container's. `writable` has the directories `upper` and `work`.
+    pub fn enter(&self, writable: &str, termination_file: &str, stages: &mut Stamps) -> Outcome<Rooms> {
+        self.mount_overlay(writable)?;
+        stages.stamp(program::OVERLAY);
+        let pod_files = boot::POD_FILES
+            .iter()
+            .map(|name| open_tree(&format!("{}/{name}", boot::FILES), "open the pod's files"))
+            .collect::<Outcome<Vec<OwnedFd>>>()?;
+        let termination_file = open_tree(termination_file, "open the termination message file")?;
+        let shm = open_tree(boot::SHM, "share /dev/shm")?;
+        let mqueue = open_tree(boot::MQUEUE, "share /dev/mqueue")?;
         sys::chdir(boot::ROOT).and_then(|()| sys::pivot_root_here()).step(Code::MountFailed, "change the root")?;
         sys::unshare(libc::CLONE_NEWCGROUP).step(Code::Internal, "make a cgroup namespace")?;
         for directory in [c"/proc", c"/sys", c"/dev"] {
@@ -96,23 +114,13 @@ impl Root {
         mount(c"cgroup2", c"/sys/fs/cgroup", QUIET | libc::MS_RDONLY, c"")?;
         self.fill_dev(&shm, &mqueue)?;
         mask()?;
-        for (tree, bind) in &trees {
-            bind.place(tree)?;
-        }
-        if self.is_read_only {
-            sys::mount_set(libc::AT_FDCWD, c"/", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, "make / read-only")?;
-        }
-        Ok(())
+        Rooms::place(&termination_file, USUAL_TERMINATION_PATH)?;
+        Ok(Rooms { pod_files })
     }
 
-    fn mount_overlay(&self) -> Outcome<()> {
-        for name in ["upper", "work"] {
-            sys::mkdir(&path(&format!("{}/{name}", self.writable))?, 0o755)
-                .step(Code::MountFailed, "make the writable layer")?;
-        }
+    fn mount_overlay(&self, writable: &str) -> Outcome<()> {
         // Volatile: the writable layer never outlives the container, so it is never synced to disk.
-        let Root { image, writable, .. } = self;
-        let lower = boot::MOUNT_POINTS;
+        let (image, lower) = (&self.image, boot::MOUNT_POINTS);
         let options = format!("lowerdir={image}:{lower},upperdir={writable}/upper,workdir={writable}/work,volatile");
         mount(c"overlay", boot::ROOT, 0, &path(&options)?)
     }
@@ -120,9 +128,12 @@ impl Root {
     fn fill_dev(&self, shm: &OwnedFd, mqueue: &OwnedFd) -> Outcome<()> {
         mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_STRICTATIME, c"mode=755,size=65536k")?;
         let failed = |error| Err::<(), _>(error).step(Code::MountFailed, "fill /dev");
+        // For everybody, whatever the agent's mask is.
+        sys::set_umask(0);
         for (name, major, minor) in DEVICES {
             sys::mknod(name, libc::S_IFCHR | 0o666, major, minor).or_else(failed)?;
         }
+        sys::set_umask(0o022);
         for (target, name) in DEVICE_LINKS {
             sys::symlink(target, name).or_else(failed)?;
         }
@@ -130,16 +141,66 @@ impl Root {
             sys::mkdir(name, 0o755).or_else(failed)?;
             sys::move_mount(tree.as_raw_fd(), name).or_else(failed)?;
         }
-        if let Some(number) = self.console {
-            let slave = path(&format!("/dev/pts/{number}"))?;
-            let tree = sys::open_tree_clone(libc::AT_FDCWD, &slave).step(Code::MountFailed, "open the console")?;
-            sys::open(c"/dev/console", libc::O_CREAT | libc::O_WRONLY | libc::O_EXCL, 0o600)
-                .map(drop)
-                .or_else(failed)?;
-            sys::move_mount(tree.as_raw_fd(), c"/dev/console").or_else(failed)?;
-        }
         Ok(())
     }
+}
+
+impl Rooms {
+    pub fn place_pod_file(&self, index: usize, is_read_only: bool) -> Outcome<()> {
+        let (Some(tree), Some(name)) = (self.pod_files.get(index), boot::POD_FILES.get(index)) else { return Ok(()) };
+        if is_read_only {
+            sys::mount_set(tree.as_raw_fd(), c"", sys::MOUNT_ATTR_RDONLY)
+                .step(Code::MountFailed, "mount a file of the pod read-only")?;
+        }
+        Rooms::place(tree, &format!("/etc/{name}"))
+    }
+
+    /// The file of the termination message is mounted at its usual place. Where it belongs to another one, or a volume
+    /// will cover the usual one, it is taken away from there, to be mounted last; it is dropped when `wanted` is "".
+    pub fn take_termination_file(&self, wanted: &str, binds: &[Bind]) -> Outcome<Option<OwnedFd>> {
+        let is_covered = binds.iter().any(|bind| Path::new(USUAL_TERMINATION_PATH).starts_with(&bind.target));
+        if wanted == USUAL_TERMINATION_PATH && !is_covered {
+            return Ok(None);
+        }
+        let usual = path(USUAL_TERMINATION_PATH)?;
+        let tree = open_tree(USUAL_TERMINATION_PATH, "move the termination message file")?;
+        sys::unmount_lazily(&usual)
+            .and_then(|()| fs::remove_file(USUAL_TERMINATION_PATH))
+            .step(Code::MountFailed, "move the termination message file")?;
+        Ok(Some(tree).filter(|_| !wanted.is_empty()))
+    }
+
+    pub fn place_console(number: u32) -> Outcome<()> {
+        let tree = open_tree(&format!("/dev/pts/{number}"), "open the console")?;
+        Rooms::place(&tree, "/dev/console")
+    }
+
+    /// Of the mounts only the root's becomes read-only.
+    pub fn close_root() -> Outcome<()> {
+        sys::mount_set(libc::AT_FDCWD, c"/", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, "make / read-only")
+    }
+
+    /// Mounts `tree` at a path of the container, which is made when it is not there.
+    pub fn place(tree: &OwnedFd, target: &str) -> Outcome<()> {
+        let mount_point = path(target)?;
+        let first = sys::move_mount(tree.as_raw_fd(), &mount_point);
+        if !matches!(&first, Err(error) if error.kind() == ErrorKind::NotFound) {
+            return first.step(Code::MountFailed, &format!("mount at {target}"));
+        }
+        make_mount_point(tree, target).step(Code::MountFailed, &format!("make the mount point {target}"))?;
+        sys::move_mount(tree.as_raw_fd(), &mount_point).step(Code::MountFailed, &format!("mount at {target}"))
+    }
+}
+
+fn make_mount_point(tree: &OwnedFd, target: &str) -> std::io::Result<()> {
+    let is_directory = sys::open_at(tree.as_raw_fd(), c".", libc::O_PATH | libc::O_DIRECTORY, 0).is_ok();
+    if is_directory {
+        return fs::create_dir_all(target);
+    }
+    if let Some(parent) = Path::new(target).parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::OpenOptions::new().create(true).append(true).open(target).map(drop)
 }
 
 fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong, options: &CStr) -> Outcome<()> {
@@ -181,44 +242,6 @@ fn mask() -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-impl Bind {
-    fn open(&self) -> Outcome<OwnedFd> {
-        let failed = || format!("open what is mounted at {}", self.target);
-        let tree = match &self.sub_path {
-            None => sys::open_tree_clone(libc::AT_FDCWD, &path(&self.source)?).step(Code::MountFailed, &failed())?,
-            Some(sub_path) => {
-                let below = open_or_make(&self.source, sub_path)?;
-                sys::open_tree_clone(below.as_raw_fd(), c"").step(Code::MountFailed, &failed())?
-            }
-        };
-        if self.is_read_only {
-            sys::mount_set(tree.as_raw_fd(), c"", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, &failed())?;
-        }
-        Ok(tree)
-    }
-
-    fn place(&self, tree: &OwnedFd) -> Outcome<()> {
-        let target = path(&self.target)?;
-        let first = sys::move_mount(tree.as_raw_fd(), &target);
-        if !matches!(&first, Err(error) if error.kind() == ErrorKind::NotFound) {
-            return first.step(Code::MountFailed, &format!("mount at {}", self.target));
-        }
-        self.make_target(tree).step(Code::MountFailed, &format!("make the mount point {}", self.target))?;
-        sys::move_mount(tree.as_raw_fd(), &target).step(Code::MountFailed, &format!("mount at {}", self.target))
-    }
-
-    fn make_target(&self, tree: &OwnedFd) -> std::io::Result<()> {
-        let is_directory = sys::open_at(tree.as_raw_fd(), c".", libc::O_PATH | libc::O_DIRECTORY, 0).is_ok();
-        if is_directory {
-            return fs::create_dir_all(&self.target);
-        }
-        if let Some(parent) = Path::new(&self.target).parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::OpenOptions::new().create(true).append(true).open(&self.target).map(drop)
-    }
 }
 
 /// Opens `sub_path` below `base`, making directories that are absent; a link may not lead out of `base`.

@@ -5,6 +5,7 @@ use crate::body::{self, Body};
 use crate::container;
 use crate::failure::{Code, Failure, Outcome};
 use crate::handshake::{Event, Handshake};
+use crate::opening::{self, Opened};
 use crate::port::{Port, Session};
 use crate::signals;
 use crate::spec;
@@ -34,8 +35,22 @@ const POWEROFF_DELAY: Duration = Duration::from_millis(50);
 
 /// Serves hosts as they come, for ever.
 pub async fn run(agent: Rc<Agent>, mut port: Port) -> std::io::Error {
+    let mut opened = None;
     loop {
-        match next_session(&mut port).await {
+        let session = match opened.take() {
+            // Nothing else goes on in a VM that is nobody's yet.
+            None if agent.check_configured().is_err() => match opening::run(&agent, &mut port) {
+                Ok(Opened::Session(first)) => Ok(first),
+                Ok(line) => {
+                    opened = Some(line);
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+            Some(Opened::Line(handshake, answer)) => next_session(&mut port, handshake, answer).await,
+            _ => next_session(&mut port, Handshake::default(), None).await,
+        };
+        match session {
             Ok(first) => serve(&agent, Session::new(&mut port, first)).await,
             Err(error) => return error,
         }
@@ -43,10 +58,12 @@ pub async fn run(agent: Rc<Agent>, mut port: Port) -> std::io::Error {
 }
 
 /// Reads and throws away until a host has greeted and begun HTTP/2.
-async fn next_session(port: &mut Port) -> std::io::Result<Vec<u8>> {
-    let mut handshake = Handshake::default();
+async fn next_session(
+    port: &mut Port,
+    mut handshake: Handshake,
+    mut answer: Option<Vec<u8>>,
+) -> std::io::Result<Vec<u8>> {
     let mut buffer = [0; 4096];
-    let mut answer: Option<Vec<u8>> = None;
     loop {
         // The kernel may hand over a host's first bytes before it has noticed that the host is there, and then takes
         // none for it: the answer waits for that notice, unless a newer HELLO comes first.
@@ -66,6 +83,7 @@ async fn next_session(port: &mut Port) -> std::io::Result<Vec<u8>> {
         match handshake.next() {
             Event::More => {}
             Event::Answer(line) => answer = Some(line),
+            Event::Start(_) => answer = Some(opening::refusal(&opening::too_late()).to_vec()),
             Event::Session(first) => return Ok(first),
         }
     }
@@ -113,7 +131,8 @@ async fn route(
         ("GET", ["v1", "info"]) => reply(respond, &agent.info()),
         ("POST", ["v1", "configure"]) => {
             let configuration = json(body, MAX_SPEC_BYTES).await?;
-            reply(respond, &agent.configure(&configuration)?)
+            let stage_micros = agent.configure(&configuration)?.into_micros();
+            reply(respond, &spec::Configured { stage_micros })
         }
         ("POST", ["v1", "reidentify"]) => {
             agent.reidentify(&json(body, MAX_SPEC_BYTES).await?)?;

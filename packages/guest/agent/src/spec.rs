@@ -1,5 +1,6 @@
 //! The JSON of the contract (`packages/guest/src/contract.ts`). Unknown fields are refused: host and agent ship together.
 
+use crate::identity::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,6 +15,15 @@ pub struct Configuration {
     pub hosts: String,
     pub scratch: Scratch,
     pub limits: Limits,
+}
+
+/// The body of START: everything up to the first container, at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    pub configuration: Configuration,
+    pub volumes: Vec<Volume>,
+    pub container: ContainerSpec,
 }
 
 /// What is new about a running guest that was restored from a snapshot.
@@ -69,6 +79,7 @@ pub struct ContainerSpec {
     pub working_directory: String,
     pub user: String,
     pub supplemental_groups: Vec<u32>,
+    pub identity: Option<Identity>,
     pub capabilities: Vec<String>,
     pub no_new_privileges: bool,
     pub seccomp: Seccomp,

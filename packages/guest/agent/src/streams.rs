@@ -5,7 +5,7 @@ use crate::container::{Container, Next, OwnEnds, make_stdio, next_output};
 use crate::failure::{Code, Failure, Outcome};
 use crate::frame::{self, Frame};
 use crate::pipes::{self, Descriptor};
-use crate::program::{self, Place, Program};
+use crate::program::{self, Program};
 use crate::spec::{ExecSpec, ExitStatus, Mark, Resize};
 use crate::sys;
 use bytes::Bytes;
@@ -192,15 +192,18 @@ async fn launch_exec(container: Rc<Container>, spec: ExecSpec) -> Outcome<Exec> 
         args: spec.args,
         env: spec.env,
         working_directory: spec.working_directory,
+        // Another user is another identity.
+        identity: of.identity.clone().filter(|_| spec.user.is_empty()),
         user: if spec.user.is_empty() { of.user.clone() } else { spec.user },
         groups: of.groups.clone(),
         capabilities: of.capabilities,
         no_new_privileges: of.no_new_privileges,
-        filter: of.filter.clone(),
+        is_filtered: of.is_filtered,
         rlimits: of.rlimits.clone(),
     };
-    let launched = program::launch(&container.cgroup, Place::Joined(&container.pidfd), &program, stdio).await?;
-    let pidfd = Rc::new(launched.pidfd);
+    let group = &container.holdings.group;
+    let (pidfd, launched) = program::launch(&group.directory, &container.pidfd, &program, stdio).await?;
+    let pidfd = Rc::new(pidfd);
     let (tell, end) = watch::channel(None);
     // The container's first process cannot finish dying while an exec's is not reaped: this waits for nothing else.
     tokio::task::spawn_local(reap(pidfd.clone(), launched.started_epoch_micros, tell));

@@ -228,6 +228,18 @@ pub fn clone_into(cgroup: RawFd, namespaces: libc::c_int) -> Result<Cloned> {
     }
 }
 
+/// A pidfd of this process, from which a child can take descriptors.
+pub fn own_pidfd() -> Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) })
+}
+
+/// A copy of the descriptor `number` of another process.
+pub fn take_descriptor(pidfd: RawFd, number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd, number, 0) })
+}
+
 pub fn set_namespaces(fd: RawFd, kinds: libc::c_int) -> Result<()> {
     // SAFETY: no pointers.
     check_int(unsafe { libc::setns(fd, kinds) }).map(drop)
@@ -568,6 +580,22 @@ pub fn take_edge(epoll: RawFd) -> Result<()> {
     let mut event = libc::epoll_event { events: 0, u64: 0 };
     // SAFETY: room for one event.
     check_int(unsafe { libc::epoll_wait(epoll, &mut event, 1, 0) }).map(drop)
+}
+
+/// Waits for the edge that an `edge_watch` will hold, and takes it.
+pub fn wait_edge(epoll: RawFd) -> Result<()> {
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    // SAFETY: room for one event.
+    check_int(unsafe { libc::epoll_wait(epoll, &mut event, 1, -1) }).map(drop)
+}
+
+/// Waits until one of the descriptors has an event of its mask, or an error or hang-up: for each, whether it has.
+pub fn wait_any(all: &[(RawFd, libc::c_short)]) -> Result<Vec<bool>> {
+    let mut polled: Vec<libc::pollfd> =
+        all.iter().map(|(fd, events)| libc::pollfd { fd: *fd, events: *events, revents: 0 }).collect();
+    // SAFETY: as many live structs as said.
+    check_int(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) })?;
+    Ok(polled.iter().map(|fd| fd.revents != 0).collect())
 }
 
 pub fn is_hung_up(fd: RawFd) -> bool {

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { open, readFile } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import { open, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
 import { guestArtifacts } from "../artifacts.ts";
+import { greetGuest } from "../connect.ts";
 import type { ContainerSpec, GuestConfiguration } from "../contract.ts";
 import { kernelCommandLine } from "../kernel-command-line.ts";
+import { placeholderImage } from "../placeholder-image.ts";
+import { Monitor } from "./monitor.ts";
 import { makeBusyboxDisk, makeScratchDisk } from "./test-disks.ts";
 
 export interface TestMachineOptions {
@@ -19,6 +20,9 @@ export interface TestMachineOptions {
   /** Of a freshly built agent; default: ISOPOD_TEST_INITRAMFS, else the one in dist. */
   readonly initramfsPath?: string;
 }
+
+/** A template's image disk is larger than any image that comes in its place. */
+const placeholderBytes = 2 ** 40;
 
 /** A real VM under emulation with a busybox image disk (serial `image`) and a scratch disk (serial `scratch`). */
 export class TestMachine implements AsyncDisposable {
@@ -36,14 +40,56 @@ export class TestMachine implements AsyncDisposable {
 
   static async boot(options: TestMachineOptions = {}): Promise<TestMachine> {
     const directory = await temporaryDirectory("isopod-guest-test-");
+    await makeBusyboxDisk(join(directory.path, "image.erofs"), directory.path);
+    await makeScratchDisk(join(directory.path, "scratch.ext4"), options.scratchMiB ?? 64);
+    return await TestMachine.#launch(directory, options, "image.erofs", []);
+  }
+
+  /** Boots a machine without an image, saves it while its agent waits, and goes on as a fork with the busybox image. */
+  static async fork(options: TestMachineOptions = {}): Promise<TestMachine> {
+    const directory = await temporaryDirectory("isopod-guest-test-");
     const file = (name: string): string => join(directory.path, name);
-    const artifacts = await guestArtifacts(file("cache"));
+    await writeFile(file("placeholder"), placeholderImage());
+    await truncate(file("placeholder"), placeholderBytes);
     await makeBusyboxDisk(file("image.erofs"), directory.path);
     await makeScratchDisk(file("scratch.ext4"), options.scratchMiB ?? 64);
+    const memory = (isShared: boolean): readonly string[] => [
+      "-object",
+      `memory-backend-file,id=ram,size=${options.memoryMiB ?? 256}M,mem-path=${file("ram")},share=${isShared ? "on" : "off"}`,
+    ];
+    const template = await TestMachine.#launch(directory, options, "placeholder", memory(true));
+    try {
+      (await greetGuest({ socketPath: template.socketPath, timeoutMs: 120_000 }))[Symbol.dispose]();
+      await using monitor = await Monitor.open(file("qmp.sock"));
+      await monitor.execute("stop");
+      await monitor.execute("migrate-set-capabilities", ignoreShared);
+      await monitor.execute("migrate", { uri: `exec:cat > ${file("state")}` });
+      await monitor.until("query-migrate", "completed");
+    } finally {
+      template.kill();
+      await template.ended();
+    }
+    const fork = await TestMachine.#launch(directory, options, "image.erofs", [...memory(false), "-incoming", "defer"]);
+    await using monitor = await Monitor.open(file("qmp.sock"));
+    await monitor.execute("migrate-set-capabilities", ignoreShared);
+    await monitor.execute("migrate-incoming", { uri: `exec:cat ${file("state")}` });
+    await monitor.until("query-status", "paused");
+    await monitor.execute("cont");
+    return fork;
+  }
+
+  static async #launch(
+    directory: TemporaryDirectory,
+    options: TestMachineOptions,
+    image: string,
+    extra: readonly string[],
+  ): Promise<TestMachine> {
+    const file = (name: string): string => join(directory.path, name);
+    const artifacts = await guestArtifacts(file("cache"));
     const errors = await open(file("qemu.err"), "w");
-    const disk = (id: string, name: string, extra: string): readonly string[] => [
+    const disk = (id: string, name: string, format: string): readonly string[] => [
       "-drive",
-      `file=${file(name)},if=none,id=${id},format=raw${extra}`,
+      `file=${file(name)},if=none,id=${id},format=raw${format}`,
       "-device",
       `virtio-blk-device,drive=${id},serial=${id}`,
     ];
@@ -52,23 +98,29 @@ export class TestMachine implements AsyncDisposable {
       ["-drive", `file=${file("image.erofs")},if=none,id=scsi-image,format=raw,readonly=on`],
       ["-device", "scsi-hd,bus=scsi.0,drive=scsi-image,serial=scsi-image"],
     ].flat();
+    const isIncoming = extra.includes("-incoming");
+    const backend = extra.length > 0 ? ",memory-backend=ram" : "";
+    const kernel = [
+      ["-kernel", artifacts.kernelPath, "-append", kernelCommandLine("tcg")],
+      ["-initrd", options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath],
+    ].flat();
     const child = spawn(
       "qemu-system-x86_64",
       [
-        ["-M", "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on"],
+        ["-M", `microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on${backend}`],
         ["-accel", "tcg", "-cpu", "max,family=23,model=49"],
         ["-m", String(options.memoryMiB ?? 256), "-smp", String(options.vcpus ?? 1)],
         ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
         ["-global", "virtio-mmio.force-legacy=false", "-serial", `file:${file("console")}`],
-        ["-kernel", artifacts.kernelPath, "-append", kernelCommandLine("tcg")],
-        ["-initrd", options.initramfsPath ?? process.env["ISOPOD_TEST_INITRAMFS"] ?? artifacts.initramfsPath],
+        isIncoming ? [] : kernel,
         ["-chardev", `socket,id=qmp,path=${file("qmp.sock")},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
         ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
         ["-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=isopod.agent"],
         ["-netdev", "hubport,hubid=0,id=net", "-device", "virtio-net-device,netdev=net"],
-        disk("image", "image.erofs", ",readonly=on"),
+        disk("image", image, ",readonly=on"),
         disk("scratch", "scratch.ext4", ""),
         options.hasScsiImage === true ? scsiImage : [],
+        extra,
       ].flat(),
       { stdio: ["ignore", "ignore", errors.fd] },
     );
@@ -93,7 +145,6 @@ export class TestMachine implements AsyncDisposable {
   /** Tells QEMU's monitor: `stop` halts the processors, `cont` lets them go on. */
   async command(name: "stop" | "cont"): Promise<void> {
     await using monitor = await Monitor.open(join(this.directory, "qmp.sock"));
-    await monitor.execute("qmp_capabilities");
     await monitor.execute(name);
   }
 
@@ -108,35 +159,7 @@ export class TestMachine implements AsyncDisposable {
   }
 }
 
-/** One QMP connection, one command at a time. */
-class Monitor implements AsyncDisposable {
-  readonly #socket: Socket;
-  readonly #lines: AsyncIterator<string>;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    this.#lines = createInterface(socket)[Symbol.asyncIterator]();
-  }
-
-  static async open(path: string): Promise<Monitor> {
-    const socket = connect(path);
-    await once(socket, "connect");
-    return new Monitor(socket);
-  }
-
-  async execute(name: string): Promise<void> {
-    this.#socket.write(`${JSON.stringify({ execute: name })}\n`);
-    for (let next = await this.#lines.next(); next.done !== true; next = await this.#lines.next()) {
-      if (next.value.startsWith('{"return"')) return;
-      if (next.value.startsWith('{"error"')) throw new Error(`${name}: ${next.value}`);
-    }
-    throw new Error(`the monitor was closed during ${name}`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.destroy();
-  }
-}
+const ignoreShared = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
 
 export const testConfiguration: GuestConfiguration = {
   hostname: "pod-1",
