@@ -106,7 +106,7 @@ impl Port {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
                 Err(_) if sys::is_hung_up(self.port.as_raw_fd()) => return Ok(false),
-                Err(_) => drop(sys::wait_any(&[(self.port.as_raw_fd(), libc::POLLOUT)])?),
+                Err(_) => drop(sys::wait_any(&[(self.port.as_raw_fd(), libc::POLLOUT)], None)?),
             }
         }
         Ok(true)
@@ -117,11 +117,12 @@ impl Port {
         sys::wait_edge(self.edges.get_ref().as_raw_fd())
     }
 
-    /// Waits until there is something to read, here or from one of `others`, or the host has gone: for each whether.
-    pub fn wait_with(&self, others: &[RawFd]) -> Result<Vec<bool>> {
+    /// Waits until there is something to read, here or from one of `others`, or the host has gone, or `micros` are over:
+    /// for each whether.
+    pub fn wait_with(&self, others: &[RawFd], micros: Option<u64>) -> Result<Vec<bool>> {
         let all: Vec<(RawFd, libc::c_short)> =
             [self.port.as_raw_fd()].iter().chain(others).map(|fd| (*fd, libc::POLLIN)).collect();
-        sys::wait_any(&all)
+        sys::wait_any(&all, micros)
     }
 
     /// Waits until something about the port may have changed: bytes, room, a host that comes or goes.

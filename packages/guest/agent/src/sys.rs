@@ -589,12 +589,14 @@ pub fn wait_edge(epoll: RawFd) -> Result<()> {
     check_int(unsafe { libc::epoll_wait(epoll, &mut event, 1, -1) }).map(drop)
 }
 
-/// Waits until one of the descriptors has an event of its mask, or an error or hang-up: for each, whether it has.
-pub fn wait_any(all: &[(RawFd, libc::c_short)]) -> Result<Vec<bool>> {
+/// Waits until one of the descriptors has an event of its mask, or an error or hang-up, for at most so many
+/// microseconds: for each, whether it has.
+pub fn wait_any(all: &[(RawFd, libc::c_short)], micros: Option<u64>) -> Result<Vec<bool>> {
+    let timeout = micros.map_or(-1, |micros| micros.div_ceil(1000).min(i32::MAX as u64) as libc::c_int);
     let mut polled: Vec<libc::pollfd> =
         all.iter().map(|(fd, events)| libc::pollfd { fd: *fd, events: *events, revents: 0 }).collect();
     // SAFETY: as many live structs as said.
-    check_int(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) })?;
+    check_int(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) })?;
     Ok(polled.iter().map(|fd| fd.revents != 0).collect())
 }
 
