@@ -75,7 +75,7 @@ export async function bootInstance(context: PodContext, resources: Resources): P
   context.startedFrom = resources.template === undefined ? "cold" : "template";
   context.stage("launched");
   try {
-    await instance.connect(context.signal);
+    await instance.greet(context.signal);
   } catch (error) {
     const exit = instance.exit;
     if (exit === undefined || context.signal.aborted) throw error;

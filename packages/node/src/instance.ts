@@ -11,9 +11,11 @@ import {
   GuestError,
   type GuestClient,
   type GuestConfiguration,
+  type GuestLine,
   type GuestReidentification,
   type GuestStats,
   type GuestVolume,
+  greetGuest,
 } from "@isopod/guest";
 import type { Machine, MachineExit, MachineSpec, Template, Vmm } from "@isopod/vmm";
 import type { ContainerLog } from "./container-log.ts";
@@ -53,6 +55,11 @@ export class Instance {
   #isHeard = false;
   /** Set while the VM is paused, or is about to be; resolves when it goes on. */
   #pause: PromiseWithResolvers<void> | undefined;
+  /** To an agent that was greeted and told nothing yet; of a VM that was just started. */
+  #line: GuestLine | undefined;
+  /** What makes the VM this instance. Kept until the first container starts, and then sent with it in one message. */
+  #order: { readonly configuration: GuestConfiguration; readonly volumes: readonly GuestVolume[] } | undefined;
+  #finishing: Promise<void> | undefined;
   /** Calls the agent has not answered yet, but for those that wait by their nature. */
   readonly #calls = new Set<Promise<unknown>>();
   /** Pauses, resumes and snapshots are done one after another. */
@@ -102,6 +109,14 @@ export class Instance {
     return machine === undefined ? undefined : new Instance(machine, options);
   }
 
+  /** Waits until the agent of a VM that was just started answers. */
+  async greet(signal: AbortSignal): Promise<void> {
+    const { logger, bootTimeoutMs: timeoutMs } = this.#options;
+    const until = AbortSignal.any([signal, this.#ended.signal]);
+    this.#line = await greetGuest({ socketPath: this.machine.agentSocketPath, logger, timeoutMs, signal: until });
+    this.#isHeard = true;
+  }
+
   /** Waits until the agent answers. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#connected(signal);
@@ -148,6 +163,10 @@ export class Instance {
   }
 
   async configure(configuration: GuestConfiguration, signal: AbortSignal): Promise<void> {
+    if (this.#line !== undefined) {
+      this.#order = { configuration, volumes: [] };
+      return;
+    }
     await this.#tell(signal, async (client, until) => await client.configure(configuration, until));
   }
 
@@ -157,14 +176,23 @@ export class Instance {
   }
 
   async putVolumes(volumes: readonly GuestVolume[], signal: AbortSignal): Promise<void> {
+    if (this.#line !== undefined && this.#order !== undefined) {
+      this.#order = { ...this.#order, volumes };
+      return;
+    }
     await this.#tell(signal, async (client, until) => await client.putVolumes(volumes, until));
   }
 
   async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerStarted> {
+    const [line, order] = [this.#line, this.#order];
+    if (line !== undefined && order !== undefined && this.#pause === undefined) {
+      return await this.#startFirst(line, { ...order, container: spec }, signal);
+    }
     return await this.#tell(signal, async (client, until) => await client.startContainer(spec, until));
   }
 
   async containers(signal: AbortSignal): Promise<readonly ContainerState[]> {
+    if (this.#line !== undefined) return [];
     return await this.#ask(signal, async () => {
       return await this.#tell(signal, async (client, until) => await client.listContainers(until));
     });
@@ -248,6 +276,7 @@ export class Instance {
   }
 
   async #closeClient(): Promise<void> {
+    this.#line?.[Symbol.dispose]();
     const client = await this.#client?.catch(() => undefined);
     this.#client = undefined;
     await client?.[Symbol.asyncDispose]();
@@ -257,8 +286,50 @@ export class Instance {
     while (this.#pause !== undefined) await unlessAborted(this.#pause.promise, this.#until(signal));
     signal.throwIfAborted();
     this.#ended.signal.throwIfAborted();
-    this.#client ??= this.#connect();
-    return await unlessAborted(this.#client, signal);
+    const connecting = this.#client ?? this.#hold(this.#line === undefined ? this.#connect() : this.#takeLine());
+    const client = await unlessAborted(connecting, signal);
+    if (this.#order === undefined) return client;
+    this.#finishing ??= this.#finishOrder(client).finally(() => {
+      this.#finishing = undefined;
+    });
+    await unlessAborted(this.#finishing, signal);
+    return client;
+  }
+
+  async #takeLine(): Promise<GuestClient> {
+    const line = this.#line;
+    this.#line = undefined;
+    return line === undefined ? await this.#connect() : line.session();
+  }
+
+  async #startFirst(
+    line: GuestLine,
+    start: Parameters<GuestLine["start"]>[0],
+    signal: AbortSignal,
+  ): Promise<ContainerStarted> {
+    this.#line = undefined;
+    const starting = line.start(start, this.#until(signal));
+    const connecting = starting.then(({ client }) => {
+      this.#order = undefined;
+      return client;
+    });
+    this.#hold(connecting);
+    this.#calls.add(starting);
+    try {
+      return (await starting).started;
+    } finally {
+      this.#calls.delete(starting);
+    }
+  }
+
+  /** After a first container that was refused, or before anything else that is asked of a new VM. */
+  async #finishOrder(client: GuestClient): Promise<void> {
+    const order = this.#order;
+    if (order === undefined) return;
+    const { isConfigured } = await client.info({ signal: this.#ended.signal });
+    if (!isConfigured) await client.configure(order.configuration, { signal: this.#ended.signal });
+    if (order.volumes.length > 0) await client.putVolumes(order.volumes, { signal: this.#ended.signal });
+    this.#order = undefined;
   }
 
   /** One call that the agent answers at once. */
@@ -285,14 +356,19 @@ export class Instance {
   }
 
   /** The session outlives the call that opened it: only the VM's end, and the detach, stop it. */
-  #connect(): Promise<GuestClient> {
-    const connecting = connectGuest({
+  async #connect(): Promise<GuestClient> {
+    return await connectGuest({
       socketPath: this.machine.agentSocketPath,
       logger: this.#options.logger,
       timeoutMs: this.#options.bootTimeoutMs,
       isSessionDead: this.#options.isFromSnapshot === true,
       signal: AbortSignal.any([this.#ended.signal, this.#detached.signal]),
     });
+  }
+
+  /** Makes it the session that calls use, until it ends. */
+  #hold(connecting: Promise<GuestClient>): Promise<GuestClient> {
+    this.#client = connecting;
     const forget = (): void => {
       if (this.#client === connecting) this.#client = undefined;
     };

@@ -102,7 +102,8 @@ async function save(
       ),
     );
     const until = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
-    await greetGuest({ socketPath: machine.agentSocketPath, timeoutMs: bootMs, signal: until });
+    // Hung up at once: it is to be saved with nothing said to it.
+    (await greetGuest({ socketPath: machine.agentSocketPath, timeoutMs: bootMs, signal: until }))[Symbol.dispose]();
     await clock.sleep(settleMs, until);
     // Of a running machine, so that its forks run on by themselves.
     const path = join(directory, templateFiles.state);
