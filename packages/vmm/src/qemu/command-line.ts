@@ -191,7 +191,8 @@ function networkArguments(network: SlottedMachine["network"], add: AddDescriptor
   );
   // A fork's guest keeps the template's address until it is told its own.
   const mac = isPlaceholder ? "02:00:00:00:00:01" : network.macAddress;
-  const device = `virtio-net-device,netdev=net,mac=${mac},${busOf(slots.network)}`;
+  // Else every fork would announce its template's address to the world.
+  const device = `virtio-net-device,netdev=net,mac=${mac},guest_announce=off,${busOf(slots.network)}`;
   return ["-netdev", `tap,id=net,fd=${tap}`, "-device", device];
 }
 

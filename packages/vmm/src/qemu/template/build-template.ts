@@ -1,6 +1,6 @@
-import { chmod, chown, mkdir, open, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { greetGuest } from "@isopod/guest";
+import { greetGuest, placeholderImage } from "@isopod/guest";
 import type { TemplateShape } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { SlottedMachine } from "../command-line.ts";
@@ -14,12 +14,15 @@ export type MakeScratch = (path: string, userId: number) => Promise<{ readonly b
 
 /** Nobody: a template's machine runs no tenant's code. */
 const userId = 65534;
-/** Larger than any image's disk: a fork keeps the size until a change is announced, and none is of a read-only disk. */
+/**
+ * Of the image that the guest has mounted when it is saved, nearly all of it a hole. Larger than any image's disk: a
+ * fork keeps the size until a change is announced, and QEMU announces none of a read-only disk.
+ */
 const imageBytes = 2 ** 40;
 /** Under emulation on a busy host a boot takes seconds; one that takes this long does not come. */
 const bootMs = 120_000;
-/** For what the guest does behind its answer: the port's closing, write-back, the last timers of its boot. */
-const settleMs = 300;
+/** For what the guest does behind its answer, once in its life: clock refinement after a second, first statistics. */
+const settleMs = 3000;
 /** The monitor, its translated code, and the page cache of its files beside the guest's memory. */
 const machineSlackMiB = 512;
 
@@ -40,6 +43,9 @@ export async function buildTemplate(
     const { backingPath } = await makeScratch(scratchPath, userId);
     const memoryPath = join(directory, "memory");
     await makeMemory(memoryPath, shape.memoryMiB);
+    const imagePath = join(directory, "image");
+    await writeFile(imagePath, placeholderImage());
+    await truncate(imagePath, imageBytes);
     const machine: SlottedMachine = {
       id: `template-${id}-${process.pid}`,
       directory: machineDirectory,
@@ -53,7 +59,7 @@ export async function buildTemplate(
       userId,
       network: "placeholder",
       disks: [
-        { type: "placeholder", serial: "image", sizeBytes: imageBytes },
+        { type: "parts", serial: "image", parts: [{ path: imagePath, sizeBytes: imageBytes }] },
         { type: "qcow2", serial: "scratch", path: scratchPath, backingPath, sizeBytes: shape.scratchBytes },
       ],
     };
@@ -67,6 +73,7 @@ export async function buildTemplate(
     const saved = { id, shape, memoryPath, scratchBacking, scratchStamp, builtMicros };
     await sealTemplate(directory, { ...saved, launcherPath });
     await rm(machineDirectory, { recursive: true });
+    await rm(imagePath);
   } catch (error) {
     await rm(directory, { recursive: true, force: true });
     throw error;

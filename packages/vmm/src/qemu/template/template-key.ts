@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type { Accelerator, TemplateShape } from "../../contract.ts";
 
 /** Changes with slots, devices, arguments of the machine, and the form of a template's files. */
-const layoutVersion = 1;
+const layoutVersion = 2;
 
 /** What all templates of one service depend on, beside their shape. */
 export interface TemplateBase {
