@@ -31,6 +31,8 @@ const crashBackoff = { initialMs: 10_000, maxMs: 300_000 } as const;
 const crashResetMicros = 600_000_000;
 /** A config map that is missing is looked for more often than a broken container is tried. */
 const configBackoff = { initialMs: 1000, maxMs: 10_000 } as const;
+/** How long a VM may use whole CPUs after a container of it has started. */
+const startBurstMs = 500;
 /** After the end of a container its last output may take this long; a guest that never ends it is not believed. */
 const lastOutputMs = 30_000;
 /** How far a guest's clock may lie behind when it tells of an end that was heard of at once. */
@@ -175,10 +177,20 @@ async function startOnce(context: PodContext, slot: ContainerSlot, run: VmRun, i
   context.pause.check();
   context.publish();
   context.options.events.normal(context.pod, "Started", `Started container ${slot.container.name}`, slot.fieldPath);
+  void limitCpuSoon(context, run);
+}
+
+/**
+ * Bounds the VM's process once the program has begun to run. The guest bounds the program itself, from its first output
+ * on; under emulation a quarter of a CPU is used up by the first steps of both, and the start would wait for it.
+ */
+async function limitCpuSoon({ logger, options }: PodContext, { instance, signal }: VmRun): Promise<void> {
   try {
+    await options.clock.sleep(startBurstMs, signal);
     await instance.machine.limitCpu();
   } catch (error) {
-    context.logger.warn({ reason: describeError(error) }, "the CPU limit of the VM could not be set");
+    // Of a VM that ended meanwhile, or is let go of: whoever takes it up sets it.
+    if (!signal.aborted) logger.warn({ reason: describeError(error) }, "the CPU limit of the VM could not be set");
   }
 }
 

@@ -50,6 +50,8 @@ async function runInOrder(
   running: Promise<void>[],
 ): Promise<void> {
   const known = new Map((await instance.containers(signal)).map((one) => [one.id, one]));
+  // Found again: an earlier node agent may have ended before the limit was due.
+  if (known.size > 0) await instance.machine.limitCpu();
   // A VM that has containers has its volumes.
   const volumes = known.size > 0 ? [] : guestVolumes(context.pod, made.sources);
   if (volumes.length > 0) await instance.putVolumes(volumes, signal);
