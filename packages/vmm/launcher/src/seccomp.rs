@@ -157,8 +157,18 @@ const COMMANDS: &[u32] = &[
     0x0000_541c, // TIOCLINUX
 ];
 
-/// Leases make whoever opens the file wait, a snapshot's copy for one.
-const FILE_COMMANDS: &[u32] = &[libc::F_SETLEASE as u32, libc::F_NOTIFY as u32];
+/// Locks: with those of QEMU, which also hold on a file that is open for reading, one monitor would keep all others from
+/// what they share. QEMU does without when it cannot ask for them (`F_OFD_GETLK`). Leases make whoever opens the file
+/// wait, a snapshot's copy for one.
+const FILE_COMMANDS: &[u32] = &[
+    libc::F_SETLK as u32,
+    libc::F_SETLKW as u32,
+    libc::F_OFD_GETLK as u32,
+    libc::F_OFD_SETLK as u32,
+    libc::F_OFD_SETLKW as u32,
+    libc::F_SETLEASE as u32,
+    libc::F_NOTIFY as u32,
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule {
@@ -390,7 +400,9 @@ mod tests {
         for command in [0xae80, 0x4004_54d0, 0x8004_54d2] {
             assert_eq!(of(libc::SYS_ioctl, [9, command]), ALLOW);
         }
-        assert_eq!(of(libc::SYS_fcntl, [9, libc::F_SETLEASE as u32]), REFUSAL);
+        for command in FILE_COMMANDS {
+            assert_eq!(of(libc::SYS_fcntl, [9, *command]), REFUSAL);
+        }
         assert_eq!(of(libc::SYS_fcntl, [9, libc::F_GETFL as u32]), ALLOW);
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_UNIX as u32, 0]), ALLOW);
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_VSOCK as u32, 0]), REFUSAL);

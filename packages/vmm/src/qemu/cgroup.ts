@@ -145,7 +145,7 @@ export async function wasKilledForMemory(paths: CgroupPaths): Promise<boolean> {
   return /^oom_kill [1-9]/m.test(text);
 }
 
-/** Removes a cgroup whose processes are gone. One that does not exist is fine. */
+/** Removes a cgroup, with what is left in it of a monitor that made other processes. One that does not exist is fine. */
 export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<void> {
   for (const directory of cgroupDirectories(paths)) {
     for (let attempt = 0; ; attempt++) {
@@ -157,8 +157,20 @@ export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<vo
         if (code === "ENOENT") break;
         // A process that has just been reaped leaves its cgroup a moment later.
         if (code !== "EBUSY" || attempt === 50) throw error;
+        await endProcesses(directory);
         await clock.sleep(10);
       }
+    }
+  }
+}
+
+async function endProcesses(directory: string): Promise<void> {
+  const list = await readFile(join(directory, "cgroup.procs"), "utf8").catch(() => "");
+  for (const pid of list.split("\n").filter((one) => one !== "")) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      if (systemErrorCode(error) !== "ESRCH") throw error;
     }
   }
 }

@@ -100,7 +100,8 @@ export async function startMachine(
   }
 }
 
-function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beginning, cgroups: CgroupPaths) {
+/** What the launcher is told of a machine. */
+export function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beginning, cgroups: CgroupPaths) {
   const binds = beginning.type === "saved" ? [] : kernelBinds(settings);
   const origin: Origin =
     beginning.type === "saved"

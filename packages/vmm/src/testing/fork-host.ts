@@ -37,8 +37,9 @@ export class ForkHost implements AsyncDisposable {
   readonly guest: { readonly kernelPath: string; readonly initramfsPath: string };
   readonly #temporary: TemporaryDirectory;
   readonly #vmms: Vmm[] = [];
-  readonly #forks = new Set<TestFork>();
-  #machines = 0;
+  readonly #machines = new Set<Machine>();
+  readonly #clients = new Set<GuestClient>();
+  #count = 0;
 
   private constructor(temporary: TemporaryDirectory, guest: ForkHost["guest"]) {
     this.#temporary = temporary;
@@ -89,7 +90,7 @@ export class ForkHost implements AsyncDisposable {
 
   /** A new machine's description, with its directory, disk and tap made. */
   async specOf(name: string, more: Partial<MachineSpec> = {}): Promise<MachineSpec> {
-    const number = ++this.#machines;
+    const number = ++this.#count;
     const userId = 1_879_200_000 + (process.pid % 10_000) * 100 + number;
     const directory = this.file(`machines/${name}`);
     const tapName = `tap${number}`;
@@ -122,16 +123,16 @@ export class ForkHost implements AsyncDisposable {
   async fork(vmm: Vmm, template: Template, name: string, more: Partial<MachineSpec> = {}): Promise<TestFork> {
     const spec = await this.specOf(name, more);
     const machine = await vmm.fork(spec, template);
+    this.#machines.add(machine);
     const client = await connectGuest({ socketPath: machine.agentSocketPath, timeoutMs: 120_000 });
-    const fork = { spec, machine, client };
-    this.#forks.add(fork);
+    this.#clients.add(client);
     await client.configure({
       hostname: spec.id,
       entropy: randomBytes(64).toString("base64"),
       epochMicros: Date.now() * 1000,
       network: {
         macAddress: spec.network?.macAddress ?? "",
-        address: `10.0.0.${this.#machines}`,
+        address: `10.0.0.${this.#count}`,
         gatewayAddress: "169.254.1.1",
         gatewayMacAddress: "02:ff:00:00:00:01",
         mtu: 1450,
@@ -141,21 +142,19 @@ export class ForkHost implements AsyncDisposable {
       scratch: { diskSerial: "scratch" },
       limits: { memoryBytes: 96 * mebibyte, pids: 512 },
     });
-    return fork;
+    return { spec, machine, client };
   }
 
   /** Lets go of a fork, as a service that ends; whoever finds it again has to end it. */
-  async abandon(fork: TestFork): Promise<void> {
-    this.#forks.delete(fork);
-    await fork.client[Symbol.asyncDispose]();
-    fork.machine.detach();
+  async abandon({ client, machine }: TestFork): Promise<void> {
+    this.#machines.delete(machine);
+    await client[Symbol.asyncDispose]();
+    machine.detach();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { client, machine } of this.#forks) {
-      await client[Symbol.asyncDispose]();
-      await machine.kill();
-    }
+    for (const client of this.#clients) await client[Symbol.asyncDispose]();
+    for (const machine of this.#machines) await machine.kill();
     for (const vmm of this.#vmms) await vmm.close();
     await runCommand("ip", ["netns", "delete", this.namespace]);
     await this.#temporary[Symbol.asyncDispose]();
