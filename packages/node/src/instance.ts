@@ -19,6 +19,7 @@ import {
 } from "@isopod/guest";
 import type { Machine, MachineExit, MachineSpec, Template, Vmm } from "@isopod/vmm";
 import type { ContainerLog } from "./container-log.ts";
+import { hangUp } from "./hang-up.ts";
 import { lastWords } from "./last-words.ts";
 
 export interface InstanceOptions {
@@ -55,6 +56,8 @@ export class Instance {
   #isHeard = false;
   /** Set while the VM is paused, or is about to be; resolves when it goes on. */
   #pause: PromiseWithResolvers<void> | undefined;
+  /** Another process had the last session, and how that ended is not known. */
+  #isTakenOver = false;
   /** To an agent that was greeted and told nothing yet; of a VM that was just started. */
   #line: GuestLine | undefined;
   /** What makes the VM this instance. Kept until the first container starts, and then sent with it in one message. */
@@ -106,7 +109,10 @@ export class Instance {
   /** The VM left running by an earlier process, if it still runs. */
   static async find(directory: string, options: InstanceOptions): Promise<Instance | undefined> {
     const machine = await options.vmm.find(directory);
-    return machine === undefined ? undefined : new Instance(machine, options);
+    if (machine === undefined) return undefined;
+    const instance = new Instance(machine, options);
+    instance.#isTakenOver = true;
+    return instance;
   }
 
   /** Waits until the agent of a VM that was just started answers. */
@@ -357,8 +363,11 @@ export class Instance {
 
   /** The session outlives the call that opened it: only the VM's end, and the detach, stop it. */
   async #connect(): Promise<GuestClient> {
+    const { agentSocketPath: socketPath } = this.machine;
+    if (this.#isTakenOver) await hangUp(socketPath);
+    this.#isTakenOver = false;
     return await connectGuest({
-      socketPath: this.machine.agentSocketPath,
+      socketPath,
       logger: this.#options.logger,
       timeoutMs: this.#options.bootTimeoutMs,
       isSessionDead: this.#options.isFromSnapshot === true,
