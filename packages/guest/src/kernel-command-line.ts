@@ -1,6 +1,6 @@
 /** In the words of `kernel/README.md`, which says what each is for and what it saves. */
 const common =
-  "console=ttyS0 quiet reboot=t panic=-1 tsc=reliable no_timer_check lapic_timer_khz=1000000 swiotlb=noforce";
+  "console=ttyS0 quiet reboot=t panic=-1 tsc=reliable no_timer_check lapic_timer_khz=1000000 swiotlb=noforce scsi_mod.scan=manual";
 const emulated = "lpj=10000000 noreplace-smp mitigations=off";
 
 /**

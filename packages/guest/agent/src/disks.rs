@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 /// A serial is part of a path of ours.
 fn check_serial(serial: &str) -> Outcome<()> {
@@ -39,6 +40,10 @@ const SCRATCH_SERIAL: &str = "scratch";
 /// The image disk that is mounted then: of the first container, and of all others with the same image.
 pub const IMAGE_SERIAL: &str = "image";
 
+/// How long a SCSI disk that was found may take to get its node: a second, where it takes some milliseconds.
+const SCSI_LOOKS: u32 = 100;
+const SCSI_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
 #[derive(Default)]
 pub struct Disks {
     /// Device nodes by serial number, as far as they were looked at.
@@ -58,6 +63,9 @@ impl Disks {
         if !self.devices.contains_key(serial) {
             self.scan()?;
         }
+        if !self.devices.contains_key(serial) {
+            self.look_behind_scsi(serial)?;
+        }
         let found = self.devices.get(serial).cloned();
         found.ok_or_else(|| Failure::new(Code::DiskNotFound, format!("the VM has no disk with serial number {serial}")))
     }
@@ -72,6 +80,24 @@ impl Disks {
             {
                 self.devices.insert(serial, device);
             }
+        }
+        Ok(())
+    }
+
+    /// Disks that a fork has on the SCSI bus and its template had not: the kernel looks there only when it is told to,
+    /// and makes their nodes a moment later.
+    fn look_behind_scsi(&mut self, serial: &str) -> Outcome<()> {
+        let Ok(hosts) = std::fs::read_dir("/sys/class/scsi_host") else { return Ok(()) };
+        for host in hosts.flatten() {
+            // All units of the one target there is.
+            std::fs::write(host.path().join("scan"), "0 0 -").step(Code::Internal, "look for SCSI disks")?;
+        }
+        for _ in 0..SCSI_LOOKS {
+            self.scan()?;
+            if self.devices.contains_key(serial) {
+                break;
+            }
+            std::thread::sleep(SCSI_LOOK_INTERVAL);
         }
         Ok(())
     }
