@@ -41,6 +41,14 @@ export interface ImageConfig {
   readonly volumes: readonly string[];
 }
 
+/** Text of an image's account files; "" for one that it does not have. */
+export interface ImageAccounts {
+  /** /etc/passwd, at most 64 KiB. */
+  readonly passwd: string;
+  /** /etc/group, at most 64 KiB. */
+  readonly group: string;
+}
+
 /** One extent of an image's disk: a whole file, whose size is a multiple of 4096. */
 export interface DiskPart {
   readonly path: string;
@@ -56,6 +64,11 @@ export interface Image {
    */
   readonly references: readonly string[];
   readonly config: ImageConfig;
+  /**
+   * Who its users are. Absent when that must be looked up in a container: one of the files is no regular one, lies
+   * behind a symbolic link, is longer than 64 KiB or is no text; or the image was stored before they were kept.
+   */
+  readonly accounts?: ImageAccounts;
   readonly architecture: string;
   /** Bytes on this host's disk, layers shared with other images included. */
   readonly sizeBytes: number;

@@ -2,6 +2,7 @@ export type {
   CollectResult,
   DiskPart,
   Image,
+  ImageAccounts,
   ImageConfig,
   ImageStore,
   PullOptions,

@@ -1,8 +1,10 @@
 import { readFileSync, statSync } from "node:fs";
+import type { ImageAccounts } from "../contract.ts";
 import { writeDurably } from "../durable-file.ts";
 import { ImageError, translateDiskError } from "../image-error.ts";
 import { decodeLayerIndex, type LayerIndex, LayerIndexError } from "../layer/layer-index.ts";
 import { mergeLayers } from "./merge-layers.ts";
+import { readAccounts } from "./read-accounts.ts";
 import { DiskTooLargeError, writeMetadata } from "./write-metadata.ts";
 
 /** All indexes of an image are in memory at once. Real ones have some megabytes together. */
@@ -12,7 +14,7 @@ export interface BuildMetadataOptions {
   /** For messages. */
   readonly imageName: string;
   /** Lowest first. The same index may come twice: its blob is then on the disk once. */
-  readonly layers: readonly { readonly name: string; readonly indexPath: string }[];
+  readonly layers: readonly { readonly name: string; readonly indexPath: string; readonly dataPath: string }[];
   /** 16 bytes. */
   readonly uuid: Uint8Array;
   /** File to make; it must not exist. */
@@ -23,6 +25,7 @@ export interface BuildMetadataOptions {
 
 export interface BuiltMetadata {
   readonly metadataSizeBytes: number;
+  readonly accounts?: ImageAccounts;
 }
 
 export function isBuiltMetadata(value: object): value is BuiltMetadata {
@@ -46,7 +49,11 @@ export function buildMetadata(options: BuildMetadataOptions): BuiltMetadata {
       uuid: options.uuid,
     });
     writeDurably(options.outputPath, metadata);
-    return { metadataSizeBytes: metadata.length };
+    const accounts = readAccounts(
+      root,
+      options.layers.map((layer) => layer.dataPath),
+    );
+    return { metadataSizeBytes: metadata.length, ...(accounts === undefined ? {} : { accounts }) };
   } catch (error) {
     if (error instanceof DiskTooLargeError) {
       throw new ImageError(`${options.imageName} cannot be converted: ${error.message}; EROFS ends at 16 TiB`, {

@@ -148,7 +148,10 @@ test("attributes cannot make the index, which is in memory, grow without bound",
 test("the indexes of all layers together are bounded", async () => {
   await using directory = await temporaryDirectory();
   await buildDisk([buildTar([{ path: "a" }]), buildTar([{ path: "b" }])], directory.path);
-  const layers = [0, 1].map((number) => ({ name: "layer", indexPath: join(directory.path, `${number}.index`) }));
+  const layers = [0, 1].map((number) => {
+    const path = join(directory.path, `${number}`);
+    return { name: "layer", indexPath: `${path}.index`, dataPath: `${path}.data` };
+  });
   const build = (maxIndexBytes: number) =>
     buildMetadata({
       imageName: "test",

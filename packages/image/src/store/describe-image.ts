@@ -25,6 +25,7 @@ export function describeImage(
     digest: record.digest,
     references,
     config,
+    ...(record.accounts === undefined ? {} : { accounts: record.accounts }),
     architecture,
     sizeBytes,
     downloadBytes: record.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),

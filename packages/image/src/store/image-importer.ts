@@ -178,11 +178,12 @@ export class ImageImporter {
     progress.enter("convert");
     const outputPath = paths.newTemporary();
     try {
-      const { metadataSizeBytes } = await pool.buildMetadata(
+      const { metadataSizeBytes, accounts } = await pool.buildMetadata(
         {
           imageName: source.name,
           layers: layers.map(({ diffId }, index) => {
-            return { name: layerNameOf(source, index), indexPath: paths.layerIndex(diffId) };
+            const name = layerNameOf(source, index);
+            return { name, indexPath: paths.layerIndex(diffId), dataPath: paths.layerData(diffId) };
           }),
           uuid: Buffer.from(hexOf(source.digest).slice(0, 32), "hex"),
           outputPath,
@@ -197,6 +198,7 @@ export class ImageImporter {
         config: Buffer.from(source.configContent).toString("base64"),
         layers,
         metadataSizeBytes,
+        ...(accounts === undefined ? {} : { accounts }),
       };
       await mutex.run(async () => {
         await rename(outputPath, paths.metadataBlob(source.digest));

@@ -1,3 +1,4 @@
+import type { ImageAccounts } from "../contract.ts";
 import { type Digest, isDigest } from "../digest.ts";
 import { asArray, asObject, asSize, asString, parseJson } from "../registry/json-value.ts";
 
@@ -20,6 +21,8 @@ export interface ImageRecord {
   /** Lowest first. */
   readonly layers: readonly LayerRecord[];
   readonly metadataSizeBytes: number;
+  /** Not in records of before; who does not know it passes over it. So the version stayed. */
+  readonly accounts?: ImageAccounts;
 }
 
 export function encodeImageRecord(record: ImageRecord): string {
@@ -40,7 +43,16 @@ export function decodeImageRecord(text: string): ImageRecord | undefined {
   if (config === undefined || metadataSizeBytes === undefined || layers === undefined) return undefined;
   const whole = layers.filter((layer) => layer !== undefined);
   if (whole.length !== layers.length) return undefined;
-  return { digest, mediaType, manifest, config, layers: whole, metadataSizeBytes };
+  const accounts = decodeAccounts(fields["accounts"]);
+  const optional = accounts === undefined ? {} : { accounts };
+  return { digest, mediaType, manifest, config, layers: whole, metadataSizeBytes, ...optional };
+}
+
+function decodeAccounts(value: unknown): ImageAccounts | undefined {
+  const fields = asObject(value);
+  const passwd = asString(fields?.["passwd"]);
+  const group = asString(fields?.["group"]);
+  return passwd === undefined || group === undefined ? undefined : { passwd, group };
 }
 
 function decodeLayer(value: unknown): LayerRecord | undefined {

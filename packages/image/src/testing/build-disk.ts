@@ -10,14 +10,14 @@ import { defaultLayerLimits } from "../layer/layer-entry.ts";
 export async function buildDisk(layers: readonly Buffer[], directory: string): Promise<readonly DiskPart[]> {
   await mkdir(directory, { recursive: true });
   const parts: DiskPart[] = [];
-  const indexes: { name: string; indexPath: string }[] = [];
+  const indexes: { name: string; indexPath: string; dataPath: string }[] = [];
   for (const [number, tar] of layers.entries()) {
     const dataPath = join(directory, `${number}.data`);
     const indexPath = join(directory, `${number}.index`);
     const layerName = `layer ${number + 1} of test`;
     const options = { layerName, digest: undefined, diffId: digestOf(tar), dataPath, indexPath };
     const { blobSizeBytes } = await convertLayer(chunksOf(tar), { ...options, limits: defaultLayerLimits });
-    indexes.push({ name: layerName, indexPath });
+    indexes.push({ name: layerName, indexPath, dataPath });
     if (blobSizeBytes > 0) parts.push({ path: dataPath, sizeBytes: blobSizeBytes });
   }
   const outputPath = join(directory, "metadata.erofs");
