@@ -62,6 +62,24 @@ test("the user is the container's, else the pod's, else the image's", () => {
   assert.deepEqual(groups, [3, 4]);
 });
 
+test("with the image's account files a plan says who that is, the pod's groups included", () => {
+  const accounts = { passwd: "www:x:33:34::/srv:\n", group: "logs:x:50:www\n" };
+  const identity = (fields: Partial<Container>, user: string, spec: Partial<PodSpec> = {}) => {
+    const container = containerWith(fields);
+    const source = { config: { ...image, user }, accounts, diskSerial: "i-1" };
+    return containerPlan(podWith({ ...spec, containers: [container] }), container, source, sourcesWith(), "c0-0")
+      .identity;
+  };
+  assert.deepEqual(identity({}, "www"), { uid: 33, gid: 34, groups: [34, 50], home: "/srv" });
+  const shared = { securityContext: { runAsUser: 7, supplementalGroups: [3], fsGroup: 4 } };
+  assert.deepEqual(identity({}, "www", shared), { uid: 7, gid: 0, groups: [0, 3, 4], home: "/" });
+  const own = { securityContext: { runAsGroup: 50 } };
+  assert.deepEqual(identity(own, "www"), { uid: 33, gid: 50, groups: [50], home: "/srv" });
+  assert.equal(identity({}, "nobody"), undefined);
+  assert.equal(identity({ volumeMounts: [{ name: "v", mountPath: "/etc" }] }, "www"), undefined);
+  assert.ok(!("identity" in plan()));
+});
+
 test("runAsNonRoot refuses root, and a name that cannot be checked", () => {
   const context = { securityContext: { runAsNonRoot: true } };
   refuses("RunAsNonRoot", () => plan(context));

@@ -1,7 +1,8 @@
 import { type Container, type Pod, parseQuantity, quantityToBytes, quantityToMilli } from "@isopod/api";
 import type { ContainerMount, ContainerSpec, GuestVolume, ResourceLimits } from "@isopod/guest";
-import type { ImageConfig } from "@isopod/image";
+import type { Image, ImageConfig } from "@isopod/image";
 import { containerEnvironment, expandVariables, type PodSources, withImageVariables } from "./container-environment.ts";
+import { containerIdentity } from "./container-identity.ts";
 import { NodeError } from "./node-error.ts";
 
 /** Docker's default set, which images are built for. */
@@ -126,7 +127,7 @@ function limitsOf(container: Container): ResourceLimits {
 export function containerPlan(
   pod: Pod,
   container: Container,
-  image: { readonly config: ImageConfig; readonly diskSerial: string },
+  image: Pick<Image, "config" | "accounts"> & { readonly diskSerial: string },
   sources: PodSources,
   id: string,
 ): ContainerSpec {
@@ -136,7 +137,7 @@ export function containerPlan(
   const security = container.securityContext ?? {};
   const shared = pod.spec.securityContext ?? {};
   const seccomp = security.seccompProfile ?? shared.seccompProfile;
-  return {
+  const plan: ContainerSpec = {
     id,
     imageDiskSerial: image.diskSerial,
     args: commandLine(container, image.config, own),
@@ -166,6 +167,8 @@ export function containerPlan(
     ),
     terminationMessagePath: container.terminationMessagePath ?? "/dev/termination-log",
   };
+  const identity = containerIdentity(plan, image.accounts);
+  return identity === undefined ? plan : { ...plan, identity };
 }
 
 function subPathOf(
