@@ -7,8 +7,10 @@ const launcherDirectory = fileURLToPath(new URL("../launcher/", import.meta.url)
 
 /** SHA-256 of every file that decides what the launcher's build makes, by path inside `launcher/`. */
 export function launcherInputs(): Readonly<Record<string, string>> {
-  const sources = readdirSync(join(launcherDirectory, "src")).map((name) => `src/${name}`);
-  const paths = ["Cargo.lock", "Cargo.toml", "build", ...sources].toSorted();
+  const sources = ["preload", "src"].flatMap((directory) =>
+    readdirSync(join(launcherDirectory, directory)).map((name) => `${directory}/${name}`),
+  );
+  const paths = ["Cargo.lock", "Cargo.toml", "build", "build.rs", ...sources].toSorted();
   return Object.fromEntries(
     paths.map((path) => [
       path,

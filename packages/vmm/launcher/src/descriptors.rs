@@ -53,6 +53,7 @@ fn open_outside(source: &Source) -> Result<OwnedFd, Failure> {
             Ok(file.step("open-file", &path.to_string_lossy())?.into())
         }
         Source::Bytes(content) => sealed_bytes(content),
+        Source::TemplateMemory => sealed_bytes(include_bytes!(concat!(env!("OUT_DIR"), "/template_memory.so"))),
         Source::Listen(path) => Ok(UnixListener::bind(path).step("listen", &path.to_string_lossy())?.into()),
         Source::Tap { namespace, name } => network::open_tap(namespace, name),
         Source::PlaceholderTap => Err(Failure::new("open-tap", "a placeholder is opened inside the namespace")),

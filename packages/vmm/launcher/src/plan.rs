@@ -52,6 +52,8 @@ pub enum Source {
     /// `tap <number> <namespace> <name>`: must exist in that network namespace. A namespace that was mounted after this
     /// process began is not seen here: the caller names it by a descriptor of its own.
     Tap { namespace: PathBuf, name: String },
+    /// `template-memory <number>`: the library of `preload/`, which the environment has to name too.
+    TemplateMemory,
     /// `tap-placeholder <number>`: leads nowhere, and goes with the monitor.
     PlaceholderTap,
 }
@@ -78,6 +80,7 @@ impl Plan {
                 "bytes" => fields.descriptor(&mut plan, |f| Ok(Source::Bytes(f.next()?.to_vec())))?,
                 "listen" => fields.descriptor(&mut plan, |f| Ok(Source::Listen(f.path()?)))?,
                 "tap" => fields.descriptor(&mut plan, |f| Ok(Source::Tap { namespace: f.path()?, name: f.text()? }))?,
+                "template-memory" => fields.descriptor(&mut plan, |_| Ok(Source::TemplateMemory))?,
                 "tap-placeholder" => fields.descriptor(&mut plan, |_| Ok(Source::PlaceholderTap))?,
                 "end" => break,
                 unknown => return Err(invalid(format!("unknown directive {unknown}"))),

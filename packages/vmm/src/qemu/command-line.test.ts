@@ -64,6 +64,10 @@ describe("the monitor's command line", () => {
     assert.equal(busOf(few, "virtio-blk-device,drive=disk0"), "2");
   });
 
+  it("has the library for a template's memory in forks only", () => {
+    assert.deepEqual(commandOf().environment, { LC_ALL: "C" });
+  });
+
   it("names no file of the host: all of them cross as descriptors", () => {
     const command = commandOf();
     for (const path of ["/blobs", "/scratch", "/template", "/data", "/machines", "/run/netns"]) {
@@ -98,6 +102,8 @@ describe("the monitor's command line", () => {
     const { arguments: args, descriptors } = forked();
     assert.ok(args.some((one) => one.startsWith("memory-backend-file") && one.endsWith("share=off")));
     assert.ok(!args.includes("-kernel"));
+    const library = descriptors.find((one) => one.type === "template-memory");
+    assert.deepEqual(forked().environment, { LC_ALL: "C", LD_PRELOAD: `/fd/${library?.number}` });
     const scratchNode = JSON.parse(args.find((one) => one.includes('"disk1"')) ?? "");
     assert.deepEqual([scratchNode.backing.driver, scratchNode.backing.backing.driver], ["qcow2", "raw"]);
     const opened = descriptors.filter((one) => one.type === "file" && !one.isWritable);

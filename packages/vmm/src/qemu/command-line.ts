@@ -38,6 +38,7 @@ export type Origin =
 
 export interface MonitorCommand {
   readonly arguments: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
   readonly descriptors: readonly LaunchDescriptor[];
 }
 
@@ -79,6 +80,9 @@ export function monitorCommand(
   const qmp = add({ type: "listen", path: `${spec.directory}/${machineFiles.qmp}` });
   const agent = add({ type: "listen", path: `${spec.directory}/${machineFiles.agent}` });
   const memory = memoryArguments(spec.memoryMiB, origin.memory, add);
+  // Whatever a fork's guest used for the first time would grow the template: see the library's source.
+  const library = origin.memory?.isShared === false ? add({ type: "template-memory" }) : undefined;
+  const preloaded = library === undefined ? {} : { LD_PRELOAD: `/${descriptorDirectory}/${library}` };
   const args = [
     ["-name", `isopod-${spec.id}`],
     ["-nodefaults", "-no-user-config", "-display", "none"],
@@ -118,7 +122,7 @@ export function monitorCommand(
   if (origin.type === "saved") {
     descriptors.push({ number: stateDescriptor, type: "file", path: origin.statePath, isWritable: false });
   }
-  return { arguments: args, descriptors };
+  return { arguments: args, environment: { LC_ALL: "C", ...preloaded }, descriptors };
 }
 
 /** What has a monitor of a saved origin load its state; it then goes on if the state was saved of a running machine. */

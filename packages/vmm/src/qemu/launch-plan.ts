@@ -21,6 +21,8 @@ export type LaunchDescriptor = { readonly number: number } & (
   | { readonly type: "listen"; readonly path: string }
   | { readonly type: "tap"; readonly namespacePath: string; readonly name: string }
   | { readonly type: "placeholder-tap" }
+  /** The library that {@link LaunchPlan.environment} has preloaded. */
+  | { readonly type: "template-memory" }
 );
 
 /** The plan as NUL-terminated fields. Throws `RangeError` when a value contains NUL, which no path or argument can. */
@@ -58,5 +60,7 @@ function descriptorFields(descriptor: LaunchDescriptor): readonly string[] {
       return ["tap", number, descriptor.namespacePath, descriptor.name];
     case "placeholder-tap":
       return ["tap-placeholder", number];
+    case "template-memory":
+      return ["template-memory", number];
   }
 }

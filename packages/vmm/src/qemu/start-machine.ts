@@ -115,7 +115,7 @@ export function launchPlan(spec: SlottedMachine, settings: BootSettings, beginni
   return {
     program: settings.program,
     arguments: command.arguments,
-    environment: { LC_ALL: "C" },
+    environment: command.environment,
     userId: spec.userId,
     binds,
     descriptorsAt: descriptorDirectory,

@@ -2,7 +2,14 @@ import { randomBytes } from "node:crypto";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommand, silentLogger, type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
-import { connectGuest, type ContainerSpec, guestArtifacts, type GuestClient, kernelCommandLine } from "@isopod/guest";
+import {
+  connectGuest,
+  type ContainerSpec,
+  type ExitStatus,
+  guestArtifacts,
+  type GuestClient,
+  kernelCommandLine,
+} from "@isopod/guest";
 import { createScratchDisks, type ScratchDisks } from "@isopod/volume";
 import type { Machine, MachineSpec, Template, TemplateShape, Vmm } from "../contract.ts";
 import type { QemuVmmOptions } from "../qemu/qemu-vmm.ts";
@@ -119,8 +126,14 @@ export class ForkHost implements AsyncDisposable {
     };
   }
 
-  /** Forks an instance and gives it its identity; its host name is its id. */
-  async fork(vmm: Vmm, template: Template, name: string, more: Partial<MachineSpec> = {}): Promise<TestFork> {
+  /** Forks an instance and gives it its identity; its host name is its id. `podMemoryMiB` is what it was sold. */
+  async fork(
+    vmm: Vmm,
+    template: Template,
+    name: string,
+    more: Partial<MachineSpec> = {},
+    podMemoryMiB = 96,
+  ): Promise<TestFork> {
     const spec = await this.specOf(name, more);
     const machine = await vmm.fork(spec, template);
     this.#machines.add(machine);
@@ -140,7 +153,7 @@ export class ForkHost implements AsyncDisposable {
       resolvConf: "",
       hosts: "127.0.0.1 localhost\n",
       scratch: { diskSerial: "scratch" },
-      limits: { memoryBytes: 96 * mebibyte, pids: 512 },
+      limits: { memoryBytes: podMemoryMiB * mebibyte, pids: 512 },
     });
     return { spec, machine, client };
   }
@@ -162,7 +175,15 @@ export class ForkHost implements AsyncDisposable {
 }
 
 /** Runs a shell script in a container of its own and returns what it wrote. */
-export async function runInFork({ client }: TestFork, script: string): Promise<string> {
+export async function runInFork(fork: TestFork, script: string): Promise<string> {
+  return (await runToEnd(fork, script)).output;
+}
+
+/** Runs a shell script in a container of its own. */
+export async function runToEnd(
+  { client }: TestFork,
+  script: string,
+): Promise<{ readonly output: string; readonly exit: ExitStatus | undefined }> {
   const spec: ContainerSpec = {
     id: `c-${randomBytes(4).toString("hex")}`,
     imageDiskSerial: "image",
@@ -186,6 +207,7 @@ export async function runInFork({ client }: TestFork, script: string): Promise<s
   await client.startContainer(spec);
   let text = "";
   for await (const chunk of client.output(spec.id, 0)) text += chunk.data.toString("latin1");
+  const { exit } = await client.waitContainer(spec.id);
   await client.removeContainer(spec.id);
-  return text.trim();
+  return { output: text.trim(), exit };
 }
