@@ -81,9 +81,13 @@ describe("forks of one template", { skip: isRoot ? false : "needs root" }, () =>
 
   it("touch only a part of the template's memory, and share the rest", async () => {
     for (const { machine } of forks) {
-      const maps = await readFile(`/proc/${machine.pid}/smaps`, "utf8");
-      const ram = maps.slice(maps.indexOf("/memfd:template"));
-      const sizeOf = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(ram)?.[1]);
+      const maps = (await readFile(`/proc/${machine.pid}/smaps`, "utf8")).split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+      const ram = maps.filter((one) => one.includes("/memfd:template")).join("");
+      const sizeOf = (field: string): number =>
+        [...ram.matchAll(new RegExp(`^${field}:\\s+(\\d+) kB`, "gm"))].reduce(
+          (sum, match) => sum + Number(match[1]),
+          0,
+        );
       const [own, shared] = [sizeOf("Anonymous"), sizeOf("Shared_Dirty") + sizeOf("Shared_Clean")];
       assert.ok(own > 0 && own < 32 * 1024, `${own} KiB of its own`);
       assert.ok(shared > 1024, `${shared} KiB shared`);
