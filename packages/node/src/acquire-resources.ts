@@ -4,6 +4,7 @@ import { describeError, retry } from "@isopod/base";
 import type { Image } from "@isopod/image";
 import type { AttachedInterface } from "@isopod/network";
 import type { MachineDisk, Template } from "@isopod/vmm";
+import type { CloneSource } from "./clone-source.ts";
 import { containerEnvironment, type PodSources } from "./container-environment.ts";
 import { guestVolumes } from "./container-plan.ts";
 import { ensureImage } from "./image-pulls.ts";
@@ -46,13 +47,21 @@ export function scratchPathOf(directory: string): string {
 
 /**
  * Gathers what the instance is made of, side by side; each piece is idempotent. `isNew` tells that a VM will be booted:
- * it gets an empty scratch disk, while one that was found again keeps its own.
+ * it gets an empty scratch disk, while one that was found again keeps its own. With `source` it is a fork of that.
  *
  * When one piece cannot be had the others are told to stop, and have stopped when this rejects: whoever releases then
  * does not race with them.
  */
-export async function acquireResources(context: PodContext, isNew: boolean): Promise<Resources> {
-  const recorded = recordNew(context, isNew);
+export async function acquireResources(
+  context: PodContext,
+  isNew: boolean,
+  source: CloneSource | undefined,
+): Promise<Resources> {
+  for (const saved of source?.record.containers ?? []) {
+    const slot = context.slots.find((one) => one.container.name === saved.name);
+    if (slot?.imageDigest === "") slot.imageDigest = saved.imageDigest;
+  }
+  const recorded = recordNew(context, isNew, source);
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
   const all = [
@@ -60,10 +69,10 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
     attachNetwork(context, recorded, signal),
     fetchReferences(context.options.client, context.pod, signal),
     isNew ? makeScratch(context, recorded, signal) : Promise.resolve(undefined),
-    isNew ? findTemplate(context) : Promise.resolve(undefined),
+    isNew ? (source?.template ?? findTemplate(context)) : undefined,
     recorded,
   ] as const;
-  for (const one of all) one.catch((error: unknown) => failed.abort(error));
+  for (const one of all) Promise.resolve(one).catch((error: unknown) => failed.abort(error));
   await Promise.allSettled(all);
   failed.signal.throwIfAborted();
   const [images, network, references, scratch, template] = await Promise.all(all);
@@ -73,7 +82,7 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
     hostIP: context.options.hostIP,
     size: context.size,
   };
-  if (isNew) {
+  if (isNew && source === undefined) {
     // What is missing is told before a VM is made for nothing.
     guestVolumes(context.pod, sources);
     for (const slot of context.slots) containerEnvironment(context.pod, slot.container, sources);
@@ -92,11 +101,15 @@ export async function acquireResources(context: PodContext, isNew: boolean): Pro
  * is before anything is made for the pod: what a crash leaves behind is found by it, and a VM that no record speaks of
  * would run on after one. What only reads goes on meanwhile.
  */
-async function recordNew(context: PodContext, isNew: boolean): Promise<void> {
+async function recordNew(context: PodContext, isNew: boolean, source: CloneSource | undefined): Promise<void> {
   const { record } = context;
   if (record.value.userId !== 0 && !isNew) return;
   const userId = record.value.userId === 0 ? allocateUserId(context) : record.value.userId;
   record.change({ userId, vmCount: record.value.vmCount + (isNew ? 1 : 0) });
+  // A VM that is not a fork of the snapshot has nothing to take up of it.
+  const snapshotUID = source?.record.uid ?? record.value.clone?.snapshotUID;
+  const containers = source === undefined ? {} : { containers: source.record.containers };
+  if (isNew && snapshotUID !== undefined) record.change({ clone: { snapshotUID, ...containers } });
   await context.noted().save();
 }
 

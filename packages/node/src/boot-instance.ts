@@ -8,6 +8,7 @@ import { Instance, machineDirectory } from "./instance.ts";
 import { lastWords } from "./last-words.ts";
 import { NodeError } from "./node-error.ts";
 import type { PodContext } from "./pod-context.ts";
+import { takeUpClone } from "./take-up-clone.ts";
 import { hostsFile, resolvConf } from "./pod-files.ts";
 import { guestMemoryMiB } from "./vmm-templates.ts";
 
@@ -21,7 +22,8 @@ const machineSlackMiB = 152;
 export async function findInstance(context: PodContext): Promise<Instance | undefined> {
   const { vmCount } = context.record.value;
   if (context.instance === undefined && vmCount > 0) {
-    context.instance = await Instance.find(machineDirectory(context.directory, vmCount), context.options);
+    const options = { ...context.options, isFromSnapshot: isUntakenClone(context) };
+    context.instance = await Instance.find(machineDirectory(context.directory, vmCount), options);
   }
   return context.instance;
 }
@@ -37,7 +39,8 @@ export async function bootInstance(context: PodContext, resources: Resources): P
     context.publish();
     try {
       await found.connect(context.signal);
-      if (!(await found.isConfigured(context.signal))) await configure(context, found, resources);
+      const isNew = isUntakenClone(context) || !(await found.isConfigured(context.signal));
+      if (isNew) await identify(context, found, resources);
     } catch (error) {
       // Whoever runs its containers finds that it is lost.
       if (!found.ended.aborted || context.signal.aborted) throw error;
@@ -48,6 +51,7 @@ export async function bootInstance(context: PodContext, resources: Resources): P
   const { vmCount } = record.value;
   const directory = machineDirectory(context.directory, vmCount);
   await mkdir(directory, { recursive: true, mode: 0o711 });
+  const isClone = isUntakenClone(context);
   const instance = await Instance.start(
     {
       id: `${podUID}-${vmCount}`.slice(0, 63),
@@ -68,14 +72,15 @@ export async function bootInstance(context: PodContext, resources: Resources): P
       disks: resources.disks,
     },
     resources.template,
-    context.options,
+    { ...context.options, isFromSnapshot: isClone },
     context.signal,
   );
   context.instance = instance;
-  context.startedFrom = resources.template === undefined ? "cold" : "template";
+  context.startedFrom = isClone ? "snapshot" : resources.template === undefined ? "cold" : "template";
   context.stage("launched");
   try {
-    await instance.greet(context.signal);
+    if (isClone) await instance.connect(context.signal);
+    else await instance.greet(context.signal);
   } catch (error) {
     const exit = instance.exit;
     if (exit === undefined || context.signal.aborted) throw error;
@@ -88,14 +93,21 @@ export async function bootInstance(context: PodContext, resources: Resources): P
     });
   }
   context.stage("booted");
-  await configure(context, instance, resources);
+  await identify(context, instance, resources);
   context.isSandboxReady = true;
   return instance;
 }
 
-async function configure(context: PodContext, instance: Instance, resources: Resources): Promise<void> {
+/** Whether the VM is, or is to be, a fork of a snapshot that does not know yet whose it is. */
+function isUntakenClone({ record }: PodContext): boolean {
+  return record.value.clone?.containers !== undefined;
+}
+
+/** Tells the guest who it is, before it is reachable. */
+async function identify(context: PodContext, instance: Instance, resources: Resources): Promise<void> {
   const { size } = context;
   await resources.attached.opened;
+  if (isUntakenClone(context)) return await takeUpClone(context, instance);
   await instance.configure(
     {
       ...identityOf(context, resources),

@@ -17,6 +17,8 @@ export interface LogOptions {
   readonly segmentBytes?: number;
   /** Segments kept; default 5. */
   readonly segments?: number;
+  /** Where the guest's ring is to be read from when nothing of it was yet; default 0. */
+  readonly from?: number;
 }
 
 export type LogStream = "stdout" | "stderr";
@@ -87,6 +89,7 @@ export class ContainerLog {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     log.#segment = (await segmentsOf(directory, attempt)).at(-1) ?? 0;
     await log.#recover();
+    log.#nextOffset = Math.max(log.#nextOffset, options.from ?? 0);
     log.#file = await open(log.#path(log.#segment), "a", 0o600);
     return log;
   }

@@ -43,6 +43,12 @@ export function logDirectoryOf(context: PodContext, slot: ContainerSlot): string
   return join(context.directory, "logs", slot.container.name);
 }
 
+/** The log of the attempt that runs, to be written on. */
+export async function openLog(context: PodContext, slot: ContainerSlot): Promise<ContainerLog> {
+  const from = slot.current?.outputFrom ?? 0;
+  return await ContainerLog.open(logDirectoryOf(context, slot), slot.restartCount, { from });
+}
+
 /**
  * Runs one container until it has ended for good, as its restart policy says. A container that runs already is followed
  * on. Returns early, with the container waiting, when the pod is to stop; rejects when the VM or its agent fail.
@@ -217,7 +223,7 @@ export async function followContainer(
   const attempt = slot.current;
   if (attempt === undefined) return;
   const { clock, lastHeartbeatMicros = 0 } = context.options;
-  slot.log ??= await ContainerLog.open(logDirectoryOf(context, slot), slot.restartCount);
+  slot.log ??= await openLog(context, slot);
   const { log } = slot;
   const copying = copyOutput(context, slot, attempt, instance);
   const exit = await instance.wait(attempt.id, context.detach.signal);

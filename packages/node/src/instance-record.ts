@@ -12,6 +12,8 @@ export interface ContainerAttempt {
   /** Number of the VM it ran in: an init container that is done in one VM is not in the next. */
   readonly vm: number;
   readonly startedMicros: number;
+  /** Where the output begins that is this instance's own: what a clone's original wrote is not. Default 0. */
+  readonly outputFrom?: number;
   readonly exit?: {
     readonly exitCode: number;
     readonly signal: number;
@@ -28,6 +30,19 @@ export interface ContainerRecord {
   readonly current?: ContainerAttempt;
   readonly previous?: ContainerAttempt;
   readonly imageDigest: string;
+}
+
+/** A container as it was when its machine was saved. */
+export interface SavedContainer extends ContainerRecord {
+  /** Its output up to here was the original's. */
+  readonly outputFrom: number;
+}
+
+/** What an instance that was cloned knows of its origin. */
+export interface CloneRecord {
+  readonly snapshotUID: string;
+  /** What its VM was forked with; absent once that is taken up, and when the instance began anew without it. */
+  readonly containers?: readonly SavedContainer[];
 }
 
 /** One stretch of billed time, with all that its API object needs: the pod may be gone when it is written. */
@@ -58,6 +73,7 @@ export interface InstanceRecord {
   readonly containers: readonly ContainerRecord[];
   readonly segments: readonly SegmentRecord[];
   readonly stages: Readonly<Record<string, number>>;
+  readonly clone?: CloneRecord;
   /** Set once everything the instance held is released; only record and logs remain. */
   readonly isReleased: boolean;
 }

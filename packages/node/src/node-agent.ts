@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { cpus } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { isNotFound, type NetworkInterface, type Pod, resources, type VPC } from "@isopod/api";
 import { backoffDelayMs, type Clock, describeError, type Logger, retry } from "@isopod/base";
 import { EventRecorder, Informer, type KubeClient, keyOf } from "@isopod/client";
@@ -13,10 +13,12 @@ import { Instance } from "./instance.ts";
 import { type InstanceRecord, InstanceRecords, UserIds } from "./instance-record.ts";
 import { uploadPrefix } from "./image-endpoint.ts";
 import { type KubeletServer, type KubeletTls, startKubeletServer } from "./kubelet-server.ts";
+import { NodeSnapshots } from "./node-snapshots.ts";
 import { allocatableMiB, NodeRegistration, type NodeSettings } from "./node-registration.ts";
 import { hostDns } from "./pod-files.ts";
 import type { PodWorkerOptions } from "./pod-context.ts";
 import { PodWorker } from "./pod-worker.ts";
+import { SnapshotFiles } from "./snapshot-files.ts";
 import { UsageRecorder } from "./usage-recorder.ts";
 import { VmmTemplates } from "./vmm-templates.ts";
 
@@ -30,6 +32,8 @@ export interface NodeAgentOptions {
   readonly scratch: ScratchDisks;
   /** Instances' records, logs and disks. */
   readonly instancesDirectory: string;
+  /** Default: `snapshots` beside the instances. */
+  readonly snapshotsDirectory?: string;
   /** Without the port, which the agent's own HTTPS server chooses or is told by `kubeletPort`. */
   readonly settings: Omit<NodeSettings, "kubeletPort">;
   /** 0 picks a free one. */
@@ -67,6 +71,8 @@ export class NodeAgent {
   #server: KubeletServer | undefined;
   #templates: VmmTemplates | undefined;
   #running: Promise<unknown> = Promise.resolve();
+  #snapshotting: Promise<void> = Promise.resolve();
+  readonly #stopSnapshots = new AbortController();
   #beating: Promise<void> = Promise.resolve();
 
   constructor(options: NodeAgentOptions) {
@@ -103,6 +109,8 @@ export class NodeAgent {
       },
     });
     this.#templates = templates;
+    const { snapshotsDirectory = join(dirname(this.#records.directory), "snapshots") } = this.#options;
+    const snapshots = new SnapshotFiles(snapshotsDirectory);
     const workerOptions: PodWorkerOptions = {
       ...this.#options,
       templates,
@@ -112,6 +120,7 @@ export class NodeAgent {
       hostIP: settings.hostIP,
       lastHeartbeatMicros,
       records: this.#records,
+      snapshots,
       userIds: this.#userIds,
       dns: await hostDns(),
       interfaceOf: async (podUID, until) => await this.#interfaceOf(podUID, until),
@@ -160,11 +169,14 @@ export class NodeAgent {
     // Not before: a VM that died with the last node agent is to be found by that one's heartbeat.
     this.#beating = keepHeartbeat(heartbeatPath, clock, logger, signal);
     await Promise.all([registered.promise, this.#pods.ready, this.#vpcs.ready]);
+    this.#snapshotting = this.#keepSnapshots(snapshots);
     logger.info({ node: settings.name, instances: this.#workers.size, port: this.#server.port }, "node agent is ready");
   }
 
   /** Stops working; instances go on. */
   async stop(): Promise<void> {
+    this.#stopSnapshots.abort(new Error("the node agent stops"));
+    await this.#snapshotting;
     for (const { worker } of this.#workers.values()) worker.detach();
     await Promise.all([...this.#workers.values()].map((one) => one.done));
     this.#stop.abort(new Error("the node agent stops"));
@@ -172,6 +184,27 @@ export class NodeAgent {
     await this.#templates?.close();
     await this.#events.flush();
     await this.#server?.close();
+  }
+
+  async #keepSnapshots(files: SnapshotFiles): Promise<void> {
+    const { client, clock, logger, vmm, images, settings } = this.#options;
+    const signal = this.#stopSnapshots.signal;
+    const snapshots = new NodeSnapshots({
+      client,
+      clock,
+      logger,
+      vmm,
+      images,
+      files,
+      events: this.#events,
+      nodeName: settings.name,
+      findPod: (namespace, name) => this.#findWorker(namespace, name),
+    });
+    try {
+      await snapshots.run(signal);
+    } catch (error) {
+      if (!signal.aborted) logger.error({ reason: describeError(error) }, "no snapshots can be made on this node");
+    }
   }
 
   /** Takes up the instances an earlier process left, before the first list, each with its pod read on its own. */

@@ -8,6 +8,10 @@ export const nodeErrorCodes = [
   "PortInUse",
   /** The instance stands still. */
   "Paused",
+  /** There is no machine to save: not yet, or not any more. */
+  "NotRunning",
+  /** The snapshot that a clone is made of cannot be used, now or ever. */
+  "CloneRefused",
   "NotRoot",
   "Internal",
 ] as const;

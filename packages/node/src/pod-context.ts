@@ -21,6 +21,7 @@ import type { DnsDefaults } from "./pod-files.ts";
 import { PodPause } from "./pod-pause.ts";
 import { podStatus } from "./pod-status.ts";
 import { RecordKeeper } from "./record-keeper.ts";
+import type { SnapshotFiles } from "./snapshot-files.ts";
 import { StatusPublisher } from "./status-publisher.ts";
 import type { UsageRecorder } from "./usage-recorder.ts";
 import { UsageSegments } from "./usage-segments.ts";
@@ -41,6 +42,7 @@ export interface PodWorkerOptions {
   readonly scratch: ScratchDisks;
   readonly templates: Pick<VmmTemplates, "forStart">;
   readonly records: InstanceRecords;
+  readonly snapshots: Pick<SnapshotFiles, "directoryOf" | "read">;
   readonly userIds: UserIds;
   readonly dns: DnsDefaults;
   /** Resolves with the pod's interface once the ENI controller has made it. */

@@ -30,6 +30,13 @@ export class PodPause {
     return this.#context.usage.state === "Paused";
   }
 
+  /** A container of the pod has started in this VM: before, there is nothing to pause, nor to keep. */
+  get isPossible(): boolean {
+    const { usage, slots, record } = this.#context;
+    const isStarted = slots.some((slot) => !slot.isInit && slot.current?.vm === record.value.vmCount);
+    return isStarted && usage.state !== undefined;
+  }
+
   check(): void {
     this.#checked.resolve();
     this.#checked = Promise.withResolvers();
@@ -61,11 +68,10 @@ export class PodPause {
     }
   }
 
-  /** There is nothing to pause before a container has started, and what is to stop has to run for it. */
+  /** What is to stop has to run for it. */
   get #isWanted(): boolean {
-    const { pod, usage, stop, slots, record } = this.#context;
-    const isStarted = slots.some((slot) => !slot.isInit && slot.current?.vm === record.value.vmCount);
-    return isPauseWanted(pod) && isStarted && usage.state !== undefined && !stop.signal.aborted;
+    const { pod, stop } = this.#context;
+    return isPauseWanted(pod) && this.isPossible && !stop.signal.aborted;
   }
 
   async #pause(instance: Instance): Promise<void> {

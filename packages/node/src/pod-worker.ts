@@ -1,8 +1,9 @@
 import { isConflict, isNotFound, type Pod, resources } from "@isopod/api";
 import { backoffDelayMs, describeError, IsopodError, retry } from "@isopod/base";
 import type { AttachStream, ExecSpec } from "@isopod/guest";
-import { acquireResources } from "./acquire-resources.ts";
+import { acquireResources, type Resources } from "./acquire-resources.ts";
 import { bootInstance, findInstance } from "./boot-instance.ts";
+import { openCloneSource } from "./clone-source.ts";
 import { containerEnvironment, withImageVariables } from "./container-environment.ts";
 import { ContainerLog } from "./container-log.ts";
 import { followContainer, logDirectoryOf } from "./container-runner.ts";
@@ -17,6 +18,7 @@ import { runContainers } from "./pod-containers.ts";
 import { fetchReferences } from "./pod-inputs.ts";
 import { PodStop } from "./pod-stop.ts";
 import { dropInstance, lastProvenMicros, releaseInstance } from "./release-instance.ts";
+import { type SavedInstance, saveInstance } from "./save-instance.ts";
 
 /** A try that fails is repeated after 1 s doubling to 5 min; a reference that is missing is looked for more often. */
 const tryBackoff = { initialMs: 1000, maxMs: 300_000 } as const;
@@ -80,6 +82,7 @@ export class PodWorker implements ServedPod {
     this.update(this.pod);
     const { phase } = this.pod.status ?? {};
     const wasOver = phase === "Succeeded" || phase === "Failed";
+    context.isOver = wasOver;
     try {
       if (!record.value.isReleased && !wasOver) await this.#live();
       await releaseInstance(context, () => this.#endCause());
@@ -135,6 +138,15 @@ export class PodWorker implements ServedPod {
     return await instance.attach(id, from, this.#context.detach.signal);
   }
 
+  get imageDigests(): readonly string[] {
+    return [...new Set(this.#context.slots.map((slot) => slot.imageDigest))].filter((digest) => digest !== "");
+  }
+
+  /** Saves the instance into a new directory; it runs on. */
+  async save(directory: string, signal: AbortSignal): Promise<SavedInstance> {
+    return await saveInstance(this.#context, directory, AbortSignal.any([signal, this.#context.detach.signal]));
+  }
+
   async execEnvironment(containerName: string): Promise<readonly string[]> {
     const slot = this.#slot(containerName);
     const { options, podIP, size, signal } = this.#context;
@@ -188,9 +200,9 @@ export class PodWorker implements ServedPod {
           this.#noteLoss("the virtual machine was gone when the node agent came back", lastProvenMicros(context));
         }
         if (!context.mayRestart) return await this.#windDown();
-        const made = await acquireResources(context, !isFound);
-        isMade = true;
-        const instance = await bootInstance(context, made);
+        const { instance, made } = await this.#make(isFound, () => {
+          isMade = true;
+        });
         const bootedMicros = context.nowMicros;
         const outcome = await runContainers(context, instance, made);
         if (outcome !== "lost") return;
@@ -204,10 +216,33 @@ export class PodWorker implements ServedPod {
       } catch (error) {
         context.detach.signal.throwIfAborted();
         if (context.stop.signal.aborted) return await this.#windDown();
+        if (error instanceof NodeError && error.code === "CloneRefused") return this.#giveUp(error);
         await this.#noteFailure(error, failures++, isMade);
       }
       context.detach.signal.throwIfAborted();
     }
+  }
+
+  async #make(
+    isFound: boolean,
+    onAcquired: () => void,
+  ): Promise<{ readonly instance: Instance; readonly made: Resources }> {
+    const context = this.#context;
+    const source = isFound ? undefined : await openCloneSource(context);
+    try {
+      const made = await acquireResources(context, !isFound, source);
+      onAcquired();
+      return { made, instance: await bootInstance(context, made) };
+    } finally {
+      await source?.template.unload();
+    }
+  }
+
+  /** It can never be what it says it is. */
+  #giveUp({ message, code, remedy }: NodeError): void {
+    const context = this.#context;
+    context.failure = { reason: code, message: `${message}. ${remedy ?? ""}`.trim() };
+    context.options.events.warning(context.pod, code, context.failure.message);
   }
 
   /** The pod was to stop when its VM was found again: what runs in it has its grace all the same. */
