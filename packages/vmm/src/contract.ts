@@ -27,6 +27,14 @@ export type MachineDisk =
       readonly sizeBytes: number;
     };
 
+/** What is absent is unbounded. Each is an average; a tenth of a second's worth may come at once. */
+export interface DiskLimits {
+  readonly readBytesPerSecond?: number;
+  readonly writeBytesPerSecond?: number;
+  readonly readIops?: number;
+  readonly writeIops?: number;
+}
+
 export interface MachineSpec {
   /** `[a-z0-9-]{1,63}`, unique on the host. */
   readonly id: string;
@@ -36,11 +44,17 @@ export interface MachineSpec {
   /** Guest RAM. */
   readonly memoryMiB: number;
   /**
-   * Bounds of the VM process's cgroup. `cpuMilli` counts once {@link Machine.limitCpu} is called. `memoryMiB` has to
+   * Bounds of the VM process's cgroup. `cpuMilli` counts once {@link Machine.limitCpu} is called; until then it may use
+   * its vCPUs and one more. `memoryMiB` has to
    * hold what the guest uses of its RAM, 40 MiB of the monitor and, under emulation, up to 64 MiB of translated code:
-   * a machine that outgrows it is ended. `pids` is at least `vcpus` + `monitorThreads`.
+   * a machine that outgrows it is ended. `pids` is at least `vcpus` + `monitorThreads`. `io` is of all disks together.
    */
-  readonly limits: { readonly cpuMilli: number; readonly memoryMiB: number; readonly pids: number };
+  readonly limits: {
+    readonly cpuMilli: number;
+    readonly memoryMiB: number;
+    readonly pids: number;
+    readonly io?: DiskLimits;
+  };
   /** User and group id of the VM process: one per instance, no other process has it. */
   readonly userId: number;
   /** The tap device `tapName` already exists in the network namespace bound at `namespacePath`. */

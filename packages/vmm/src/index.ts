@@ -1,5 +1,6 @@
 export type {
   Accelerator,
+  DiskLimits,
   Machine,
   MachineDisk,
   MachineExit,

@@ -10,6 +10,8 @@ const serialCharactersMax = 20;
 const filesMax = 300;
 /** CPUs the guest kernel is built for. */
 const vcpusMax = 32;
+/** QEMU's largest rate of a disk. */
+const diskLimitMax = 1e15;
 /** The monitor's threads beside its virtual CPUs: main, RCU, block workers, with a margin. */
 export const monitorThreads = 32;
 
@@ -41,6 +43,9 @@ function findProblem(spec: SlottedMachine, socketNames: readonly string[]): stri
   const pidsMin = spec.vcpus + monitorThreads;
   if (!isWithin(spec.limits.pids, pidsMin, 4_194_304))
     return `limits.pids must be at least ${pidsMin} (vcpus + ${monitorThreads})`;
+  for (const [name, most] of Object.entries(spec.limits.io ?? {})) {
+    if (!isWithin(most, 1, diskLimitMax)) return `limits.io.${name} must be 1 to ${diskLimitMax}`;
+  }
   if (!isWithin(spec.userId, 1, 0xfffffffe)) return "userId must not be root";
   const { network } = spec;
   if (

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { access, readFile } from "node:fs/promises";
+import { access, readdir, readFile, rm } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -9,6 +9,7 @@ import type { Accelerator, MachineSpec } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type BootSettings, startMachine } from "./start-machine.ts";
 import { isRecord } from "./qmp-codec.ts";
+import { endAbandoned } from "./template/end-abandoned.ts";
 
 export type AcceleratorChoice = "auto" | "kvm" | "tcg";
 
@@ -23,12 +24,14 @@ export interface ProbeOptions {
  * that cannot run it, the guest hangs without a word.
  */
 const probeDeadlineMs = 5000;
+const probePrefix = "kvm-probe-";
 const cacheName = "accelerator.json";
 /** Nobody: the probe's machine has no disk and no network, and runs no tenant's code. */
 const probeUserId = 65534;
 
 /** Decides what machines run on. Throws `VmmError` `NoAccelerator` when KVM is demanded and cannot be had. */
 export async function chooseAccelerator(choice: AcceleratorChoice, options: ProbeOptions): Promise<Accelerator> {
+  await endAbandonedProbes(options);
   if (choice === "tcg") return { name: "tcg", reason: "the configuration asks for emulation" };
   const reason = await reasonAgainstKvm(options);
   if (reason === undefined) return { name: "kvm", reason: undefined };
@@ -59,9 +62,19 @@ async function reasonAgainstKvm(options: ProbeOptions): Promise<string | undefin
   return reason;
 }
 
+/** A service that was killed while it probed left a machine that may hang for ever. */
+async function endAbandonedProbes({ cacheDirectory, settings }: ProbeOptions): Promise<void> {
+  for (const name of await readdir(cacheDirectory)) {
+    if (!name.startsWith(probePrefix)) continue;
+    const directory = join(cacheDirectory, name);
+    await endAbandoned(directory, settings.clock);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
 /** Boots the kernel under KVM without an initramfs: it comes up, finds nothing to run, panics and resets. */
 async function probe(options: ProbeOptions): Promise<string | undefined> {
-  await using directory = await temporaryDirectory("kvm-probe-", options.cacheDirectory);
+  await using directory = await temporaryDirectory(probePrefix, options.cacheDirectory);
   const spec: MachineSpec = {
     id: `kvm-probe-${process.pid}`,
     directory: directory.path,

@@ -12,6 +12,8 @@ export interface CgroupPaths {
 }
 
 export interface CgroupLimits {
+  /** Until {@link limitCgroupCpu} says otherwise. */
+  readonly cpuMilli: number;
   readonly memoryMiB: number;
   readonly pids: number;
 }
@@ -72,7 +74,7 @@ export function cgroupDirectories(paths: CgroupPaths): readonly string[] {
 }
 
 /**
- * Creates the cgroup with its bounds on memory and processes; CPU stays unbounded until {@link limitCgroupCpu}.
+ * Creates the cgroup with its bounds.
  * Throws `VmmError`: `InvalidSpec` when another machine is in it, `CgroupUnavailable`. Then nothing is left of it.
  */
 export async function createCgroup(paths: CgroupPaths, limits: CgroupLimits): Promise<void> {
@@ -85,8 +87,11 @@ export async function createCgroup(paths: CgroupPaths, limits: CgroupLimits): Pr
       await claim(directory);
       made.push(directory);
     }
-    await writeFile(join(paths.memory, paths.version === 2 ? "memory.max" : "memory.limit_in_bytes"), memoryBytes);
-    await writeFile(join(paths.pids, "pids.max"), String(limits.pids));
+    await Promise.all([
+      writeFile(join(paths.memory, paths.version === 2 ? "memory.max" : "memory.limit_in_bytes"), memoryBytes),
+      writeFile(join(paths.pids, "pids.max"), String(limits.pids)),
+      limitCgroupCpu(paths, limits.cpuMilli),
+    ]);
   } catch (cause) {
     for (const directory of made) await rmdir(directory).catch(() => {});
     const isInUse = systemErrorCode(cause) === "EBUSY";

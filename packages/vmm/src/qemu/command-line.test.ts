@@ -68,6 +68,20 @@ describe("the monitor's command line", () => {
     assert.deepEqual(commandOf().environment, { LC_ALL: "C" });
   });
 
+  it("puts all disks in one group that is throttled, where there is a limit, and none in its way where there is not", () => {
+    const plain = commandOf().arguments;
+    assert.ok(!plain.some((one) => one.includes("throttle")));
+    const limits = { ...spec.limits, io: { readBytesPerSecond: 1_000_000, writeIops: 50 } };
+    const { arguments: args } = commandOf({ limits });
+    const group = JSON.parse(args.find((one) => one.includes('throttle-group",')) ?? "{}");
+    assert.deepEqual(group.limits, { "bps-read": 1_000_000, "iops-write": 50 });
+    const nodes = args.filter((one) => one.startsWith("{") && one.includes("node-name")).map((one) => JSON.parse(one));
+    assert.deepEqual(
+      nodes.map((one) => [one.driver, one["throttle-group"], one["node-name"]]),
+      [0, 1, 2].map((index) => ["throttle", group.id, `disk${index}`]),
+    );
+  });
+
   it("names no file of the host: all of them cross as descriptors", () => {
     const command = commandOf();
     for (const path of ["/blobs", "/scratch", "/template", "/data", "/machines", "/run/netns"]) {

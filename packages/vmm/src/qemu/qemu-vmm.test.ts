@@ -252,7 +252,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
       );
     });
 
-    it("is bounded by its cgroup, in CPU only once that is asked for", async () => {
+    it("is bounded by its cgroup, in CPU by its vCPUs and one more until its own quota is asked for", async () => {
       const { version, memory, pids, cpu } = machineCgroup(await findCgroupRoots(), spec.id);
       const read = async (directory: string, file: string) => (await readFile(join(directory, file), "utf8")).trim();
       assert.match(await read(pids, "cgroup.procs"), new RegExp(`^${machine.pid}$`, "m"));
@@ -260,9 +260,17 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
       const memoryFile = version === 2 ? "memory.max" : "memory.limit_in_bytes";
       assert.equal(await read(memory, memoryFile), String(512 * 1024 * 1024));
       const quotaFile = version === 2 ? "cpu.max" : "cpu.cfs_quota_us";
-      assert.match(await read(cpu, quotaFile), version === 2 ? /^max/ : /^-1$/);
+      const throttled = async () => Number(/^nr_throttled (\d+)$/m.exec(await read(cpu, "cpu.stat"))?.[1]);
+      assert.match(await read(cpu, quotaFile), /^300000\b/);
+      await shell.run("yes >/dev/null & busy=$!");
+      await delay(1000);
+      const before = await throttled();
       await machine.limitCpu();
       assert.match(await read(cpu, quotaFile), /^50000\b/);
+      await retryUntil(async () => (await throttled()) >= before + 3);
+      await shell.run("kill $busy");
+      // One busy vCPU of two: it was far from its bound before.
+      assert.equal(before, 0);
     });
 
     it("is found by its directory as the same machine", async () => {
@@ -376,6 +384,35 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     } finally {
       await runCommand("umount", [small]);
     }
+  });
+
+  it("reads and writes its disks no faster than it may, all of them together", async () => {
+    const image = join(temporary.path, "throttled-image");
+    await writeFile(image, Buffer.alloc(4 * 1024 * 1024, "i"));
+    const path = join(temporary.path, "throttled-disk");
+    await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", path, "8M"]);
+    const rate = 1024 * 1024;
+    const spec = await specOf("throttled", {
+      limits: { cpuMilli: 1000, memoryMiB: 512, pids: 64, io: { readBytesPerSecond: rate, writeBytesPerSecond: rate } },
+      disks: [
+        { type: "parts", serial: "image", parts: [{ path: image, sizeBytes: 4 * 1024 * 1024 }] },
+        { type: "qcow2", serial: "scratch", path, sizeBytes: 1 << 23 },
+      ],
+    });
+    const machine = await vmm.boot(spec);
+    using shell = await GuestShell.connect(machine.agentSocketPath);
+    const find = (serial: string): string =>
+      `for d in /sys/block/vd?; do [ $(cat $d/serial) = ${serial} ] && disk=/dev/\${d##*/}; done;`;
+    for (const command of [
+      `${find("image")} cat $disk | wc -c`,
+      `${find("scratch")} head -c 4000000 /dev/zero >$disk; sync`,
+    ]) {
+      const startedMs = performance.now();
+      await shell.run(command);
+      // Four seconds' worth at least; a slow host only makes it longer.
+      assert.ok(performance.now() - startedMs > 3000, command);
+    }
+    await machine.kill();
   });
 
   it("is ended by the host when it outgrows its memory bound, and says so", async () => {
@@ -560,6 +597,7 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
         "wrong-user": { userId: 0 },
         "wrong-pids": { limits: { cpuMilli: 100, memoryMiB: 512, pids: 8 } },
         "wrong-serial": { disks: [{ type: "qcow2", serial: "twenty-one-characters", path: "/x", sizeBytes: 1 << 20 }] },
+        "wrong-io": { limits: { cpuMilli: 100, memoryMiB: 512, pids: 64, io: { readIops: 0 } } },
         "wrong-id": { id: "../x" },
       })) {
         const spec = await specOf(name, more);

@@ -66,7 +66,9 @@ export async function startMachine(
   await checkEmpty(spec);
   await writeRecord(spec, record);
   try {
-    await createCgroup(cgroups, spec.limits);
+    const { memoryMiB, pids } = spec.limits;
+    // A start may burst, and be no more than its vCPUs, and the monitor's own threads, can use at once.
+    await createCgroup(cgroups, { memoryMiB, pids, cpuMilli: (spec.vcpus + 1) * 1000 });
   } catch (error) {
     await rm(join(spec.directory, machineFiles.record));
     throw error;

@@ -108,6 +108,16 @@ describe("forks of one template", { skip: isRoot ? false : "needs root" }, () =>
     }
   });
 
+  it("may have bounds on their disks that the template had not", async () => {
+    const rate = 1024 * 1024;
+    const limits = { cpuMilli: 1000, memoryMiB: 512, pids: 64, io: { writeBytesPerSecond: rate } };
+    const fork = await host.fork(vmm, template, "throttled", { limits });
+    const startedMs = performance.now();
+    assert.equal(await runInFork(fork, "head -c 3000000 /dev/zero >/file; sync; wc -c </file"), "3000000");
+    assert.ok(performance.now() - startedMs > 2000);
+    await fork.machine.kill();
+  });
+
   it("are refused where they do not fit the template, and nothing is made", async () => {
     for (const [name, more] of Object.entries({
       memory: { memoryMiB: 256 },
