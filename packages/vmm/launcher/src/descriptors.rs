@@ -73,10 +73,12 @@ fn sealed_bytes(content: &[u8]) -> Result<OwnedFd, Failure> {
 
 /// Puts each descriptor under its number, where it survives the exec.
 pub fn install(opened: Vec<(i32, OwnedFd)>) -> Result<(), Failure> {
-    // First out of the way of all numbers wanted, so that none is overwritten before it is copied.
+    // First out of the way of all numbers wanted, so that none is overwritten before it is copied. Not further: there
+    // are twice as many descriptors as disks have files for a moment, and a process may have 1024.
+    let beyond = opened.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
     let moved: Vec<(i32, OwnedFd)> = opened
         .into_iter()
-        .map(|(number, descriptor)| Ok((number, fcntl_dupfd_cloexec(&descriptor, 1000).step("install", "descriptor")?)))
+        .map(|(number, descriptor)| Ok((number, fcntl_dupfd_cloexec(&descriptor, beyond).step("install", "descriptor")?)))
         .collect::<Result<_, Failure>>()?;
     for (number, descriptor) in moved {
         // SAFETY: the number is within 4..1000, where nothing else of this process is open any more; it is given up

@@ -71,7 +71,7 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
     let plan = Plan::parse(&plan)?;
     privileges::limit(plan.out_of_memory_score, plan.file_bytes)?;
     descriptors::bound_stderr(plan.stderr_bytes)?;
-    privileges::join_cgroups(&plan.cgroups)?;
+    let joining = privileges::join_cgroups(&plan.cgroups)?;
     let mut opened = descriptors::open(&plan.descriptors)?;
     opened.extend(descriptors::open_inside(&plan.descriptors)?);
     jail::enter(mount_point, &plan)?;
@@ -80,6 +80,7 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
     seccomp::install()?;
 
     control.ready_and_wait()?;
+    joining.wait()?;
     let error = Command::new(&plan.program)
         .args(&plan.arguments)
         .env_clear()

@@ -1,7 +1,9 @@
 //! Limits and identity: what the process may use, and who it is.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{
@@ -24,12 +26,34 @@ pub fn limit(out_of_memory_score: i32, file_bytes: Option<u64>) -> Result<(), Fa
     fs::write("/proc/self/oom_score_adj", out_of_memory_score.to_string()).step("limit", "oom_score_adj")
 }
 
-pub fn join_cgroups(directories: &[PathBuf]) -> Result<(), Failure> {
-    for directory in directories {
+/// Joins the cgroups beside what comes next: in the old hierarchies the kernel takes some ten milliseconds for the first
+/// one, in which it only waits.
+pub fn join_cgroups(directories: &[PathBuf]) -> Result<Joining, Failure> {
+    let open = |directory: &PathBuf| {
         let path = directory.join("cgroup.procs");
-        fs::write(&path, "0").step("join-cgroup", &path.to_string_lossy())?;
+        let file = fs::OpenOptions::new().write(true).open(&path).step("join-cgroup", &path.to_string_lossy())?;
+        Ok((file, path))
+    };
+    // Here, as the paths are out of sight once the jail stands.
+    let files = directories.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
+    let write = move || {
+        // Of any thread, this moves the whole process.
+        files.into_iter().try_for_each(|(mut file, path)| {
+            file.write_all(b"0").step("join-cgroup", &path.to_string_lossy())
+        })
+    };
+    Ok(Joining { thread: std::thread::spawn(write) })
+}
+
+pub struct Joining {
+    thread: JoinHandle<Result<(), Failure>>,
+}
+
+impl Joining {
+    /// To be called before the monitor runs: the thread would not outlive it, nor would what it had not done.
+    pub fn wait(self) -> Result<(), Failure> {
+        self.thread.join().unwrap_or_else(|_| Err(Failure::new("join-cgroup", "the thread ended early")))
     }
-    Ok(())
 }
 
 /// Gives up root for good: no groups, no capabilities in any set, no way to gain them by an exec.

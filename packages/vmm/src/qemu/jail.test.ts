@@ -27,7 +27,7 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
   });
 
   /** Runs a shell script and returns what it wrote to standard error, the only place it can write to. */
-  async function inside(script: string, stderrBytes = 65_536): Promise<string> {
+  async function inside(script: string, stderrBytes = 65_536, contents = ["handed over"]): Promise<string> {
     const held: { stderr?: Awaited<ReturnType<typeof open>> } = {};
     const plan = {
       program: "/usr/bin/busybox",
@@ -39,7 +39,7 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
       cgroups: [],
       stderrBytes,
       outOfMemoryScore: 500,
-      descriptors: [{ number: 10, type: "bytes" as const, content: "handed over" }],
+      descriptors: contents.map((content, index) => ({ number: 10 + index, type: "bytes" as const, content })),
     };
     const child = await launch(plan, {
       launchers,
@@ -87,6 +87,13 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
   it("keeps no more of what is written to standard error than its bound", async () => {
     const said = await inside("busybox yes 0123456789 | busybox head -c 100000", 8192);
     assert.ok(said.length > 4000 && said.length <= 8192, String(said.length));
+  });
+
+  it("hands over as many files as disks may have", async () => {
+    const contents = Array.from({ length: 302 }, (_, index) => `${index} `);
+    const script =
+      'for n in $(busybox seq 10 311); do busybox cat /proc/self/fd/$n 2>/dev/null || eval "busybox cat <&$n"; done';
+    assert.equal(await inside(script, 65_536, contents), contents.join("").trim());
   });
 
   it("leaves no mount on the host", async () => {
