@@ -41,7 +41,8 @@ export async function takeUpClone(context: PodContext, instance: Instance): Prom
   context.publish();
 }
 
-function takeUp(
+/** Makes a container of the guest the pod's own. Pure but for the slot. */
+export function takeUp(
   slot: ContainerSlot,
   saved: SavedContainer,
   states: readonly ContainerState[],
