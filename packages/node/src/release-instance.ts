@@ -48,13 +48,17 @@ async function releaseOnce(context: PodContext, endCause: string): Promise<void>
   await step("ending the virtual machine", async () => await dropInstance(context));
   closeBill(context, wasSeen ? context.nowMicros : lastProvenMicros(context), endCause);
   for (const slot of context.slots) await slot.log?.close();
-  await step("removing the network interface", async () => await network.detach(context.podUID));
-  await step("releasing the images", async () => await images.release(context.podUID));
-  await step("removing the scratch disk", async () => await rm(scratchPathOf(context.directory), { force: true }));
-  // The bill is in the API before the end is told: the ledger takes it from there. No time-out: without the API
-  // nobody waits for the end of this pod either.
   context.noted().saveSoon();
-  await context.usage.flush();
+  // Side by side: whoever waits for the pod to be gone waits for all of it.
+  const released = await Promise.allSettled([
+    step("removing the network interface", async () => await network.detach(context.podUID)),
+    step("releasing the images", async () => await images.release(context.podUID)),
+    step("removing the scratch disk", async () => await rm(scratchPathOf(context.directory), { force: true })),
+    // The bill is in the API before the end is told: the ledger takes it from there. No time-out: without the API
+    // nobody waits for the end of this pod either.
+    context.usage.flush(),
+  ]);
+  for (const one of released) if (one.status === "rejected") throw one.reason;
   if (context.record.value.userId !== 0) userIds.release(context.record.value.userId);
   // Not awaited: on a full disk it is written later, or all of this is done once more by the next node agent.
   context.record.change({ isReleased: true });

@@ -84,7 +84,9 @@ export class QemuMachine implements Machine {
 
   async kill(): Promise<void> {
     this.#isKilled = true;
-    if (!this.#isGone) await this.#end();
+    // Nothing of a machine whose one writable disk ends with it is worth a word.
+    const isNothingKept = (this.#parts.record.saved?.serials.length ?? 0) === 2;
+    if (!this.#isGone) await (isNothingKept ? this.#killProcess() : this.#end());
     await this.exited;
   }
 
