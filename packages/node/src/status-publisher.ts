@@ -18,7 +18,7 @@ export interface StatusPublisherOptions {
  * A first status of a pod that is merely being started waits so long for a better one: most starts are over by then,
  * and its write would take the processor they need.
  */
-const firstPendingDelayMs = 150;
+const firstPendingDelayMs = 400;
 
 /** Writes a pod's status into the API whenever it changed, one write at a time, the latest winning. */
 export class StatusPublisher {
