@@ -143,7 +143,7 @@ async function startOnce(context: PodContext, slot: ContainerSlot, run: VmRun, i
     if (isRetry) await remove(run, id);
     // Kubernetes reads config maps and secrets anew for every attempt.
     const sources = isRetry || isRestart ? await freshSources(context, run) : resources.sources;
-    const config = { config: image.config, diskSerial: resources.imageSerials.get(image.digest) ?? "" };
+    const config = { ...image, diskSerial: resources.imageSerials.get(image.digest) ?? "" };
     const plan = containerPlan(context.pod, slot.container, config, sources, id);
     const directory = logDirectoryOf(context, slot);
     await slot.log?.close();
