@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { vcpusFor, vmOverhead } from "@isopod/api";
 import type { GuestIdentity } from "@isopod/guest";
+import type { MachineSpec } from "@isopod/vmm";
 import { type Resources, scratchSerial } from "./acquire-resources.ts";
 import { hostnameOf } from "./container-plan.ts";
 import { Instance, machineDirectory } from "./instance.ts";
@@ -52,31 +53,38 @@ export async function bootInstance(context: PodContext, resources: Resources): P
   const directory = machineDirectory(context.directory, vmCount);
   await mkdir(directory, { recursive: true, mode: 0o711 });
   const isClone = isUntakenClone(context);
-  const instance = await Instance.start(
-    {
-      id: `${podUID}-${vmCount}`.slice(0, 63),
-      directory,
-      vcpus: vcpusFor(size),
-      memoryMiB: guestMemoryMiB(size),
-      limits: {
-        cpuMilli: size.cpuMilli,
-        memoryMiB: size.memoryMiB + vmOverhead(size).memoryMiB + machineSlackMiB,
-        pids: 256,
-      },
-      userId: record.value.userId,
-      network: {
-        namespacePath: resources.attached.namespacePath,
-        tapName: resources.attached.tapName,
-        macAddress: resources.eni.spec.macAddress,
-      },
-      disks: resources.disks,
+  const spec: MachineSpec = {
+    id: `${podUID}-${vmCount}`.slice(0, 63),
+    directory,
+    vcpus: vcpusFor(size),
+    memoryMiB: guestMemoryMiB(size),
+    limits: {
+      cpuMilli: size.cpuMilli,
+      memoryMiB: size.memoryMiB + vmOverhead(size).memoryMiB + machineSlackMiB,
+      pids: 256,
     },
-    resources.template,
-    { ...context.options, isFromSnapshot: isClone },
-    context.signal,
-  );
+    userId: record.value.userId,
+    network: {
+      namespacePath: resources.attached.namespacePath,
+      tapName: resources.attached.tapName,
+      macAddress: resources.eni.spec.macAddress,
+    },
+    disks: resources.disks,
+  };
+  const options = { ...context.options, isFromSnapshot: isClone };
+  const { template } = resources;
+  const forked = template === undefined ? undefined : await Instance.fork(spec, template, options, context.signal);
+  if (forked === undefined && isClone) {
+    throw new NodeError("the snapshot could not be forked", {
+      code: "Internal",
+      stage: "boot",
+      object: context.pod.metadata.name,
+      remedy: "The next try begins by itself; if it fails alike, take another snapshot.",
+    });
+  }
+  const instance = forked ?? (await Instance.boot(spec, options, context.signal));
   context.instance = instance;
-  context.startedFrom = isClone ? "snapshot" : resources.template === undefined ? "cold" : "template";
+  context.startedFrom = isClone ? "snapshot" : forked === undefined ? "cold" : "template";
   context.stage("launched");
   try {
     if (isClone) await instance.connect(context.signal);

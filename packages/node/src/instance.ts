@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { backoffDelayMs, type Clock, isAbort, type Logger } from "@isopod/base";
+import { backoffDelayMs, type Clock, describeError, isAbort, type Logger } from "@isopod/base";
 import {
   type AttachStream,
   type ContainerSpec,
@@ -17,7 +17,7 @@ import {
   type GuestVolume,
   greetGuest,
 } from "@isopod/guest";
-import type { Machine, MachineExit, MachineSpec, Template, Vmm } from "@isopod/vmm";
+import { type Machine, type MachineExit, type MachineSpec, type Template, type Vmm, VmmError } from "@isopod/vmm";
 import type { ContainerLog } from "./container-log.ts";
 import { hangUp } from "./hang-up.ts";
 import { lastWords } from "./last-words.ts";
@@ -94,16 +94,25 @@ export class Instance {
     return this.#isHeard;
   }
 
-  /** Forks the VM, or boots it cold where there is no template. */
-  static async start(
+  /** Boots the VM cold. */
+  static async boot(spec: MachineSpec, options: InstanceOptions, signal: AbortSignal): Promise<Instance> {
+    return new Instance(await options.vmm.boot(spec, signal), options);
+  }
+
+  /** Undefined when the template turns out to be unusable at the last moment: nothing was started then. */
+  static async fork(
     spec: MachineSpec,
-    template: Template | undefined,
+    template: Template,
     options: InstanceOptions,
     signal: AbortSignal,
-  ): Promise<Instance> {
-    const { vmm } = options;
-    const machine = template === undefined ? await vmm.boot(spec, signal) : await vmm.fork(spec, template, signal);
-    return new Instance(machine, options);
+  ): Promise<Instance | undefined> {
+    try {
+      return new Instance(await options.vmm.fork(spec, template, signal), options);
+    } catch (error) {
+      if (!(error instanceof VmmError) || error.code !== "TemplateFailed") throw error;
+      options.logger.warn({ template: template.id, reason: describeError(error) }, "a template could not be forked");
+      return undefined;
+    }
   }
 
   /** The VM left running by an earlier process, if it still runs. */

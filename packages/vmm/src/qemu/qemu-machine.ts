@@ -118,7 +118,7 @@ export class QemuMachine implements Machine {
         },
       );
     }
-    // Every page is looked at, and those of a template that were never touched are made for that.
+    // Every page is looked at: of those never touched, the few in a template's small holes are made for that.
     await limitCgroupMemory(cgroups, saved.memoryMiB + snapshotSlackMiB);
     const launcherPath = settings.launchers.path;
     const source = {
