@@ -15,7 +15,7 @@ export interface StartedInstance {
   /** From the request to the first byte of output, as a client sees it. */
   readonly ms: number;
   readonly stages: Readonly<Record<string, number>>;
-  /** `cold`, `template`, `warm` or `snapshot`. */
+  /** `cold`, `template` or `snapshot`. */
   readonly from: string;
 }
 

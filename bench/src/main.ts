@@ -15,7 +15,7 @@ function usage(problem: string): never {
 usage: npm run bench -- NAME [--json FILE] [--rounds N]
   NAME is one of: ${Object.keys(benches).join(", ")}
   density: --rounds is the number of instances
-  runtimes only: --warm N (rows of a pool of N waiting instances), --parts NAME,… (these alone; docs stay as they are)`);
+  runtimes only: --parts NAME,… (these alone; docs stay as they are)`);
   process.exit(2);
 }
 
@@ -24,15 +24,13 @@ const { values, positionals } = parseArgs({
   options: {
     json: { type: "string" },
     rounds: { type: "string", default: "20" },
-    warm: { type: "string", default: "0" },
     parts: { type: "string", default: "" },
   },
 });
 const [name = ""] = positionals;
 const bench = benches[name] ?? usage(name === "" ? "name a bench" : `there is no bench ${name}`);
-const [rounds, warm] = [Number(values.rounds), Number(values.warm)];
+const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) usage("--rounds is a whole number above 0");
-if (!Number.isInteger(warm) || warm < 0) usage("--warm is a whole number");
 
 const interruption = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -45,7 +43,6 @@ try {
   await bench({
     json: values.json,
     rounds,
-    warm,
     parts: values.parts.split(",").filter((part) => part !== ""),
     signal: interruption.signal,
   });

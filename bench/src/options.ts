@@ -4,8 +4,6 @@ export interface BenchOptions {
   readonly json: string | undefined;
   /** How often the quickest things are measured; slower ones less often. */
   readonly rounds: number;
-  /** Instances kept waiting, for the rows of the warm pool; 0 leaves them out. */
-  readonly warm: number;
   /** Only these parts; empty: all. */
   readonly parts: readonly string[];
   /** Aborted by Ctrl-C: measuring stops, and everything is cleaned up. */

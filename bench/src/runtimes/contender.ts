@@ -3,8 +3,6 @@ import type { Limits } from "../docker.ts";
 /** One way to run containers. Every call throws when it fails or `signal` is aborted. */
 export interface Contender {
   readonly name: string;
-  /** How many it can start at once; unbounded when absent. */
-  readonly mostAtOnce?: number;
   /** Before the first counted start of a size: whatever is made on first use is there afterwards. */
   prepare(size: Limits, signal: AbortSignal): Promise<void>;
   /** Starts a container that writes a word and ends. */

@@ -10,20 +10,18 @@ import { privateBytes, translationCacheBytes } from "./process-memory.ts";
 export interface IsopodContenderOptions {
   readonly installation: Installation;
   /** What every start must have come from; a figure of another kind of start would be taken for this one. */
-  readonly from: "cold" | "template" | "warm";
-  /** Instances kept waiting, for `warm`. */
-  readonly pool?: number;
+  readonly from: "cold" | "template";
   readonly images: { readonly start: string; readonly tools: string };
 }
 
-const labels = { template: "isopod (fork)", cold: "isopod (cold)", warm: "isopod (warm pool)" } as const;
-/** How often a start may come from elsewhere before it counts: templates are made on first use, pools fill up. */
+const labels = { template: "isopod (fork)", cold: "isopod (cold)" } as const;
+/** How often a start may come from elsewhere before it counts: templates are made on first use. */
 const preparationTries = 6;
-const refillMs = 3000;
+const preparationMs = 3000;
 
 let lastNumber = 0;
 
-export function isopodContender({ installation, from, pool, images }: IsopodContenderOptions): Contender {
+export function isopodContender({ installation, from, images }: IsopodContenderOptions): Contender {
   const { client } = installation;
   const annotations = from === "cold" ? { [startFromAnnotation]: "cold" } : undefined;
   const creation = (image: string, command: readonly string[], size: Limits, signal: AbortSignal) => ({
@@ -36,7 +34,6 @@ export function isopodContender({ installation, from, pool, images }: IsopodCont
     ...(annotations === undefined ? {} : { annotations }),
   });
   const start: Contender["start"] = async (size, signal) => {
-    if (from === "warm") await new Promise((wait) => setTimeout(wait, refillMs));
     const options = creation(images.start, ["echo", "up"], size, signal);
     const remove = async (): Promise<void> => await removeInstance(client, options.name);
     try {
@@ -50,7 +47,6 @@ export function isopodContender({ installation, from, pool, images }: IsopodCont
   };
   return {
     name: labels[from],
-    ...(pool === undefined ? {} : { mostAtOnce: pool }),
     prepare: async (size, signal) => {
       for (let tried = 1; ; tried++) {
         try {
@@ -59,7 +55,7 @@ export function isopodContender({ installation, from, pool, images }: IsopodCont
         } catch (error) {
           signal.throwIfAborted();
           if (tried >= preparationTries) throw error;
-          await new Promise((wait) => setTimeout(wait, refillMs));
+          await new Promise((wait) => setTimeout(wait, preparationMs));
         }
       }
     },

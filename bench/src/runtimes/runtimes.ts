@@ -90,7 +90,7 @@ interface Setup {
 }
 
 /** Starts everything that is compared; what is not installed is left out, and said. */
-async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStack): Promise<Setup> {
+async function prepare({ signal }: BenchOptions, undo: AsyncDisposableStack): Promise<Setup> {
   const directory = await mkdtemp(join(tmpdir(), "isopod-bench-image-"));
   undo.defer(async () => await rm(directory, { recursive: true, force: true }));
   const layouts = { start: join(directory, "busybox"), tools: join(directory, "tools") };
@@ -105,28 +105,18 @@ async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStac
   // Enough to place the largest burst, whatever the machine: placing is not what is measured.
   const cpuOvercommit = Math.max(4, Math.ceil((Math.max(...burstCounts) * burstSize.cpu) / cpus().length));
   const settings = ["--cpu-overcommit", String(cpuOvercommit), "--memory-overcommit", "1", "--max-pods", "250"];
-  const start = async (more: readonly string[]): Promise<Installation> => {
-    const installation = undo.use(await startInstallation([...settings, ...more]));
-    for (const image of Object.values(images)) await installation.isopod(["image", "pull", image]);
-    signal.throwIfAborted();
-    return installation;
-  };
+  const installation = undo.use(await startInstallation(settings));
+  for (const image of Object.values(images)) await installation.isopod(["image", "pull", image]);
+  signal.throwIfAborted();
   const left: string[] = [];
   const leave = (what: string, error: unknown): undefined => {
     signal.throwIfAborted();
     left.push(`${what} did not start: ${reasonOf(error)}`);
   };
-  const installation = await start([]);
   const contenders: Contender[] = [
     isopodContender({ installation, from: "template", images }),
     isopodContender({ installation, from: "cold", images }),
   ];
-  if (warm > 0) {
-    // One of its own: in the other, a start would find a waiting instance where a fork is to be measured.
-    const other = await start(["--warm", String(warm)]).catch((error: unknown) => leave("the warm pool", error));
-    if (other !== undefined)
-      contenders.push(isopodContender({ installation: other, from: "warm", pool: warm, images }));
-  }
   const docker = await startDocker().catch((error: unknown) => leave("Docker", error));
   if (docker === undefined) {
     if (!(await isInstalled("dockerd"))) left.push(await absence("dockerd"));
@@ -139,15 +129,13 @@ async function prepare({ warm, signal }: BenchOptions, undo: AsyncDisposableStac
     else left.push(await absence("runsc"));
   }
   for (const one of left) console.error(one);
-  const pool = contenders.some((one) => one.mostAtOnce !== undefined) ? warm : 0;
-  return { contenders, facts: await factsOf(installation, docker, cpuOvercommit, pool, left) };
+  return { contenders, facts: await factsOf(installation, docker, cpuOvercommit, left) };
 }
 
 async function factsOf(
   installation: Installation,
   docker: Docker | undefined,
   cpuOvercommit: number,
-  pool: number,
   left: readonly string[],
 ): Promise<string> {
   const gvisor = await run("runsc", ["--version"]).then(
@@ -159,7 +147,7 @@ async function factsOf(
     ...(await versions(installation, docker)),
     ...gvisor,
     `cpuOvercommit ${cpuOvercommit}, memoryOvercommit 1, maxPods 250`,
-    `image present, ${pool === 0 ? "no warm pool" : `a warm pool of ${pool} in an installation of its own`}`,
+    "image present, no warm pool",
     ...left,
   ].join("; ");
 }

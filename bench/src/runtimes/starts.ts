@@ -53,7 +53,6 @@ export async function measureBursts(plan: RunPlan, measurements: Measurements): 
     const rounds = Math.ceil(plan.rounds / (count > 10 ? 10 : 5));
     for (let round = 0; round < rounds; round++) {
       for (const contender of plan.inTurn(round)) {
-        if (count > (contender.mostAtOnce ?? count)) continue;
         await measurements.attempt([burstTopic], contender.name, plan.signal, async () => {
           const values = await burst(contender, count, plan.signal);
           measurements.add(burstTopic, `${count} at once, ${burstSize.label}`, contender.name, "ms", values);

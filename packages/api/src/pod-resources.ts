@@ -20,7 +20,7 @@ export const startFromValues = ["template", "cold"] as const;
 export type StartFrom = (typeof startFromValues)[number];
 /** What the instance's machine was made from, as the node agent did it: one of {@link startedFromValues}. */
 export const startedFromAnnotation = "isopod.dev/started-from";
-export const startedFromValues = ["cold", "template", "warm", "snapshot"] as const;
+export const startedFromValues = ["cold", "template", "snapshot"] as const;
 export type StartedFrom = (typeof startedFromValues)[number];
 /** `true`: the instance is to be paused; `false` or absent: it is to run. May change at any time. */
 export const pausedAnnotation = "isopod.dev/paused";
