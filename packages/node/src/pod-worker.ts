@@ -191,6 +191,7 @@ export class PodWorker implements ServedPod {
   async #live(): Promise<void> {
     const context = this.#context;
     this.#stop.armDeadline();
+    context.usage.writeOn();
     context.publish();
     for (let failures = 0, losses = 0; ; ) {
       let isMade = false;

@@ -117,6 +117,20 @@ test("a pause and a resume cut the bill without a gap, and only while there is o
   assert.deepEqual(new Set(written.map(({ name }) => name)), new Set(["uid-1-0", "uid-1-1", "uid-1-2"]));
 });
 
+test("what the API was not told before a crash is told by the next node agent, while it is still open", async () => {
+  await using directory = await temporaryDirectory();
+  await using before = await segmentsIn(directory.path);
+  before.usage.open(100);
+  before.record.change({ segments: before.record.value.segments.map((one) => ({ ...one, isWritten: false })) });
+  before.usage.writeOn();
+  await before.usage.flush();
+  const told = before.written.length;
+  assert.ok(told >= 1);
+  before.usage.writeOn();
+  await before.usage.flush();
+  assert.equal(before.written.length, told);
+});
+
 test("a VM held through a back-off is billed until it is given up, and no segment ends before it began", async () => {
   await using directory = await temporaryDirectory();
   await using segments = await segmentsIn(directory.path);

@@ -34,6 +34,11 @@ export class UsageSegments {
     return this.#options.record.value.segments.find((one) => one.endMicros === undefined)?.state;
   }
 
+  /** Tells the API what an earlier node agent could not: a segment may be open for long. */
+  writeOn(): void {
+    if (this.#options.record.value.segments.some((one) => !one.isWritten)) this.#writeSoon();
+  }
+
   /** A container has started; no change while a segment is open. */
   open(startMicros: number): void {
     if (this.state !== undefined) return;
