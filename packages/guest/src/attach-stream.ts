@@ -19,12 +19,16 @@ export class AttachStream implements AsyncDisposable {
   readonly #stream: ClientHttp2Stream;
   readonly #exit = Promise.withResolvers<ExitStatus>();
   #isInputEnded = false;
+  #isRead = false;
 
   constructor(stream: ClientHttp2Stream) {
     this.#stream = stream;
     // Told to whoever awaits `exit`; unawaited, it must not end the process.
     this.#exit.promise.catch(() => {});
-    stream.once("close", () => this.#exit.reject(this.#brokenOff(undefined)));
+    // Whoever reads the output comes to the exit in its turn, which may be after the stream's end.
+    stream.once("close", () => {
+      if (!this.#isRead) this.#exit.reject(this.#brokenOff(undefined));
+    });
   }
 
   /** How the program ended; rejects with `Disconnected` when the stream broke off before. */
@@ -54,6 +58,7 @@ export class AttachStream implements AsyncDisposable {
   /** What the program writes, until it has ended. To be read once. */
   async *output(): AsyncGenerator<StreamChunk, void, undefined> {
     const decoder = new FrameDecoder();
+    this.#isRead = true;
     try {
       for await (const data of this.#stream) {
         for (const frame of decoder.push(data)) {
@@ -73,6 +78,8 @@ export class AttachStream implements AsyncDisposable {
       this.#exit.reject(error);
       throw error;
     } finally {
+      // For a reader who stops early.
+      this.#exit.reject(this.#brokenOff(undefined));
       await this.close();
     }
   }
