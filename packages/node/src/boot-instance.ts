@@ -19,6 +19,17 @@ import { guestMemoryMiB } from "./vmm-templates.ts";
  */
 const machineSlackMiB = 152;
 
+/**
+ * Of all disks of a VM together: more than a program under emulation can ask for, and little enough that one instance
+ * does not take a host's disk for itself.
+ */
+const diskLimits = {
+  readBytesPerSecond: 1024 ** 3,
+  writeBytesPerSecond: 512 * 1024 ** 2,
+  readIops: 50_000,
+  writeIops: 25_000,
+} as const;
+
 /** The VM that an earlier node agent, or an earlier try, left running; undefined when there is none. */
 export async function findInstance(context: PodContext): Promise<Instance | undefined> {
   const { vmCount } = context.record.value;
@@ -62,6 +73,7 @@ export async function bootInstance(context: PodContext, resources: Resources): P
       cpuMilli: size.cpuMilli,
       memoryMiB: size.memoryMiB + vmOverhead(size).memoryMiB + machineSlackMiB,
       pids: 256,
+      io: diskLimits,
     },
     userId: record.value.userId,
     network: {
