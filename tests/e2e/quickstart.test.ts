@@ -24,7 +24,7 @@ test("./quickstart shows an instance's output, start time and price, and may be 
       assert.match(stdout, /Hello from busybox-\w+, a microVM of its own: Linux 6\.1\.\d+-isopod, 1 vCPU/);
       assert.match(stderr, /^boot +\d/m);
       assert.match(stdout, /^total \d+ s, 0\.\d{6} USD$/m);
-      assert.match(stdout, /^hour +0\.\d{6} +USD$/m);
+      assert.match(stdout, /^hour +0\.\d{6} +0\.\d{6} +USD$/m);
     }
   } finally {
     await runProgram(join(repositoryRoot, "bin", "isopod"), ["down", "--data-dir", dataDirectory]);
