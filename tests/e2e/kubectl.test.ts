@@ -46,7 +46,7 @@ describe("kubectl and what is refused", () => {
 
     const described = await eventually("the events are there", async () => {
       const { stdout } = await e2e.kubectl(["describe", "pod", "web"]);
-      return /Started/.test(stdout) ? stdout : undefined;
+      return /Started container main/.test(stdout) ? stdout : undefined;
     });
     for (const pattern of [
       /^Status: +Running$/m,

@@ -18,6 +18,8 @@ export interface ConnectOptions {
   readonly isSessionDead?: boolean;
 }
 
+/** Longer than an agent takes for its first frame on a busy host under emulation. */
+const sessionBeginsMs = 5000;
 /** Between two attempts to open a socket that QEMU has not made yet, or has taken away. */
 const socketRetryMs = 20;
 
@@ -28,7 +30,22 @@ const socketRetryMs = 20;
  * Throws {@link GuestError} `Unreachable` when no agent answers in time, or the signal's reason.
  */
 export async function connectGuest(options: ConnectOptions): Promise<GuestClient> {
-  return (await greetGuest(options)).session();
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  const giveUpAt = performance.now() + timeoutMs;
+  for (;;) {
+    const client = (
+      await greetGuest({ ...options, timeoutMs: Math.max(1, Math.ceil(giveUpAt - performance.now())) })
+    ).session();
+    // The guest's kernel may hear late that the host before this one has gone, and the agent takes that for this one's
+    // end: such a session never begins, and nobody would answer in it.
+    const hasBegun = await client.hasBegun(sessionBeginsMs);
+    if (options.signal?.aborted === true) {
+      await client[Symbol.asyncDispose]();
+      throw options.signal.reason;
+    }
+    if (hasBegun || performance.now() + sessionBeginsMs > giveUpAt) return client;
+    await client[Symbol.asyncDispose]();
+  }
 }
 
 /** Waits until the agent answers, and says no more. Throws as {@link connectGuest}. */

@@ -59,6 +59,7 @@ export class GuestClient implements AsyncDisposable {
   /** Resolves when the session has ended, with what broke it if something did. Never rejects. */
   readonly closed: Promise<Error | undefined>;
   #broken: Error | undefined;
+  readonly #begun = Promise.withResolvers<boolean>();
 
   /** On a line that has been greeted. With an opening, HTTP/2 begins when something needs it, or the opening ends. */
   constructor(socket: Socket, logger: Logger, opening?: Opening) {
@@ -78,7 +79,11 @@ export class GuestClient implements AsyncDisposable {
       this.#broken = error;
       this.#logger.debug({ error: error.message }, "the agent's session broke");
     });
-    session.on("close", () => this.#socket.destroy());
+    session.once("remoteSettings", () => this.#begun.resolve(true));
+    session.on("close", () => {
+      this.#begun.resolve(false);
+      this.#socket.destroy();
+    });
     session.on("goaway", () => session.destroy());
     return session;
   }
@@ -92,6 +97,15 @@ export class GuestClient implements AsyncDisposable {
       return this.#session;
     });
     return await this.#opened;
+  }
+
+  /** Whether the agent has said anything in this session within that time. */
+  async hasBegun(timeoutMs: number): Promise<boolean> {
+    const timer = new AbortController();
+    const late = delay(timeoutMs, false, { signal: timer.signal }).catch(() => false);
+    const hasBegun = await Promise.race([this.#begun.promise, late]);
+    timer.abort();
+    return hasBegun;
   }
 
   get isClosed(): boolean {

@@ -30,7 +30,7 @@ const look = [
   "grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups|Sig)' /proc/self/status",
   "cat /proc/self/limits /proc/self/cgroup; ls -l /proc/self/fd | sed 's/.* //; s/[0-9]*//g' | sort -u; umask; pwd",
   "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.oom.group /sys/fs/cgroup/cpu.max",
-  "cat /etc/hostname /etc/hosts; env | sort; ps | wc -l; echo > /proc/sys/kernel/hostname; wc -c < /proc/timer_list",
+  'cat /etc/hostname /etc/hosts; env | sort; p=$(ps); echo "$p" | wc -l; echo > /proc/sys/kernel/hostname; wc -c < /proc/timer_list',
 ].join("; ");
 
 function looking(changes: Partial<ContainerSpec> = {}): ContainerSpec {

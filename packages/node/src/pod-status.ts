@@ -108,7 +108,13 @@ function phaseOf(view: PodView): PodPhase {
       );
     return isSuccess ? "Succeeded" : "Failed";
   }
-  return apps.some((one) => one.current !== undefined) ? "Running" : "Pending";
+  return apps.some(hasStarted) ? "Running" : "Pending";
+}
+
+/** An attempt that is noted, but waits to be started for the first time, is none yet. */
+function hasStarted({ current, previous, waiting }: ContainerView): boolean {
+  if (current === undefined) return false;
+  return waiting === undefined || current.exit !== undefined || previous !== undefined;
 }
 
 function condition(
