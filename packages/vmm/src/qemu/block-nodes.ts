@@ -37,19 +37,25 @@ export type DescriptorSource = LaunchDescriptor extends infer One
 export type AddDescriptor = (descriptor: DescriptorSource) => number;
 export type BlockNode = Readonly<Record<string, unknown>>;
 
+/** The node of several files as one disk, and the one above it: so that it can be taken away for a moment. */
+export function partsNodeNames(diskNode: string): { readonly parts: string; readonly above: string } {
+  return { parts: `${diskNode}-parts`, above: `${diskNode}-whole` };
+}
+
 /**
  * The tree of block nodes of a disk, for `-blockdev`. `backing` replaces what the disk says of its own.
  * An ephemeral disk ends with its machine, so its flushes need not reach the host's disk; others' must.
  */
 export function blockNode(
   disk: PluggedDisk,
+  name: string,
   add: AddDescriptor,
   options: { readonly isEphemeral: boolean; readonly backing?: readonly BackingFile[] },
 ): BlockNode {
   const cache = { direct: false, "no-flush": options.isEphemeral };
   switch (disk.type) {
     case "parts":
-      return partsNode(disk.parts, add);
+      return partsNode(disk.parts, name, add);
     case "placeholder":
       return { driver: "null-co", size: disk.sizeBytes, "read-zeroes": true, "read-only": true };
     case "qcow2": {
@@ -79,7 +85,7 @@ function backingNode(chain: readonly BackingFile[], add: AddDescriptor): BlockNo
   return { driver: "qcow2", "read-only": true, file, backing: backingNode(further, add) };
 }
 
-function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], add: AddDescriptor): BlockNode {
+function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], name: string, add: AddDescriptor): BlockNode {
   const [first] = parts;
   if (parts.length === 1 && first !== undefined) {
     return { driver: "raw", "read-only": true, file: readOnlyFile(add, first.path), size: first.sizeBytes };
@@ -89,7 +95,15 @@ function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], add: AddDe
     return { path: `/dev/fdset/${number}`, sizeBytes: part.sizeBytes };
   });
   const descriptor = add({ type: "bytes", content: vmdkDescriptor(extents) });
-  return { driver: "vmdk", "read-only": true, file: { ...fileNode(descriptor), "read-only": true } };
+  const file = { ...fileNode(descriptor), "read-only": true };
+  const names = partsNodeNames(name);
+  const whole = { driver: "vmdk", "node-name": names.parts, "read-only": true, file };
+  // Two above it: the upper one may be given the disk's own name.
+  return {
+    driver: "raw",
+    "read-only": true,
+    file: { driver: "raw", "node-name": names.above, "read-only": true, file: whole },
+  };
 }
 
 function readOnlyFile(add: AddDescriptor, path: string): BlockNode {

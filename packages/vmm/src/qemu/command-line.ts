@@ -115,7 +115,7 @@ export function monitorCommand(
     const node = `disk${index}`;
     const isScratch = index === 1;
     const backing = isScratch && origin.type === "saved" ? { backing: origin.scratchBacking } : {};
-    const tree = blockNode(disk, add, { isEphemeral: isScratch, ...backing });
+    const tree = blockNode(disk, node, add, { isEphemeral: isScratch, ...backing });
     const top = io === undefined ? tree : throttled(tree);
     args.push("-blockdev", JSON.stringify({ ...top, "node-name": node }));
     args.push("-device", diskDevice(disk, index, node));

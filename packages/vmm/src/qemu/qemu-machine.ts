@@ -13,6 +13,7 @@ import type { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
 import type { BootSettings } from "./start-machine.ts";
 import { saveState } from "./template/save-machine.ts";
+import { hideImages, showImages } from "./template/hide-images.ts";
 import { takeSnapshot } from "./template/take-snapshot.ts";
 
 /** How much of each log is kept in a {@link MachineExit}. */
@@ -25,6 +26,8 @@ const graceMs = 3000;
 const snapshotSlackMiB = 320;
 /** Between two looks at a machine that loads its state. */
 const loadPollMs = 5;
+/** Of a migration that is not over. */
+const savingStatuses: ReadonlySet<unknown> = new Set(["setup", "active", "device", "cancelling"]);
 /** How long a machine stopped by a full host disk waits before it tries again. */
 const noSpaceRetryMs = 5000;
 
@@ -63,7 +66,6 @@ export class QemuMachine implements Machine {
   #isGone = false;
   #isWaitingForSpace = false;
   #isPaused = false;
-  #stoppedAtMs = 0;
 
   constructor(parts: QemuMachineParts) {
     this.#parts = parts;
@@ -100,6 +102,7 @@ export class QemuMachine implements Machine {
   }
 
   async resume(): Promise<void> {
+    await showImages(this.#parts.qmp);
     await this.#parts.qmp.execute("cont");
     this.#isPaused = false;
   }
@@ -125,11 +128,12 @@ export class QemuMachine implements Machine {
       id,
       saved,
       save: async (path: string) => {
-        this.#stoppedAtMs = 0;
+        await this.#parts.qmp.execute("stop");
+        await hideImages(this.#parts.qmp);
         await this.save({ path, launcherPath, isMemoryIncluded: true, clock, signal });
-        return { stoppedAtMs: this.#stoppedAtMs === 0 ? clock.monotonicMs() : this.#stoppedAtMs };
       },
       goOn: async () => {
+        await showImages(this.#parts.qmp);
         if (!this.#isPaused) await this.#parts.qmp.execute("cont");
       },
     };
@@ -162,14 +166,25 @@ export class QemuMachine implements Machine {
 
   /** Acts on what happened before anyone listened; for a machine found again. */
   async catchUp(): Promise<void> {
+    await this.#endSaving();
     const answer = await this.#parts.qmp.execute("query-status");
     const status = isRecord(answer) ? answer["status"] : undefined;
     if (status === "shutdown" || status === "guest-panicked") this.#onEvent("SHUTDOWN", { guest: true });
     // Also one that was stopped for a snapshot when the service ended: its owner knows which it was, and resumes it.
     if (status === "paused" || status === "postmigrate") this.#isPaused = true;
-    // A snapshot that nobody waits for any more would stop the guest at its end.
-    if (status === "running") await this.#parts.qmp.execute("migrate_cancel");
     if (status === "io-error") this.#onEvent("BLOCK_IO_ERROR", { action: "stop" });
+  }
+
+  /** A snapshot that nobody waits for any more would stop the guest at its end, also one that was resumed meanwhile. */
+  async #endSaving(): Promise<void> {
+    const { qmp, clock } = this.#parts;
+    await qmp.execute("migrate_cancel");
+    const deadlineMs = clock.monotonicMs() + graceMs;
+    while (clock.monotonicMs() < deadlineMs) {
+      const answer = await qmp.execute("query-migrate");
+      if (!isRecord(answer) || !savingStatuses.has(answer["status"])) return;
+      await clock.sleep(loadPollMs);
+    }
   }
 
   #onEvent(name: string, data: Readonly<Record<string, unknown>>): void {
@@ -177,7 +192,6 @@ export class QemuMachine implements Machine {
       this.#hasGuestEnded = true;
       void this.#end();
     }
-    if (name === "STOP") this.#stoppedAtMs = this.#parts.clock.monotonicMs();
     if (name === "BLOCK_IO_ERROR" && data["action"] === "stop") void this.#continueLater();
   }
 

@@ -16,8 +16,8 @@ import { diskBytesOf, stampOfFiles, templateFiles } from "./template-files.ts";
 export interface Source {
   readonly id: string;
   readonly saved: SavedParts;
-  /** Writes devices and memory into a new file; the guest stands still from its end on. Answers when it stopped. */
-  save(path: string): Promise<{ readonly stoppedAtMs: number }>;
+  /** Writes devices and memory into a new file; the guest stands still from its beginning on. */
+  save(path: string): Promise<void>;
   /** Lets the guest go on, unless it was paused before. */
   goOn(): Promise<void>;
 }
@@ -30,8 +30,8 @@ const machineSlackMiB = 512;
 const imageBytes = 2 ** 40;
 
 /**
- * Saves a machine into a new directory as a template. Devices and memory are written as one stream, as in a live
- * migration; while the guest stands still at its end the scratch disk is copied (a reflink where the file system can).
+ * Saves a machine into a new directory as a template. While the guest stands still devices and memory are written as
+ * one stream, as in a migration, and the scratch disk is copied (a reflink where the file system can).
  * Then another monitor loads the stream into shared memory and saves the devices alone, which is what forks start from.
  * A failure, an abort included, leaves nothing behind, and the guest goes on.
  */
@@ -62,15 +62,17 @@ export async function takeSnapshot(
 
 async function freeze(directory: string, streamPath: string, source: Source, settings: BootSettings): Promise<number> {
   const { scratch } = source.saved;
-  const { stoppedAtMs } = await source.save(streamPath);
+  const { clock } = settings;
+  const stoppedAtMs = clock.monotonicMs();
   try {
+    await source.save(streamPath);
     const copy = join(directory, templateFiles.scratch);
     await copyFile(scratch.path, copy, constants.COPYFILE_FICLONE);
     await chmod(copy, 0o400);
   } finally {
     await source.goOn();
   }
-  return settings.clock.monotonicMs() - stoppedAtMs;
+  return clock.monotonicMs() - stoppedAtMs;
 }
 
 async function convert(
