@@ -31,7 +31,9 @@ describe("networks", { concurrency: 2 }, () => {
   const inVpc = (name: string): Partial<Pod["metadata"]> => ({ annotations: { [vpcAnnotation]: name } });
   /** A pod that serves its own name on port 8080; its address. */
   const serve = async (name: string, metadata: Partial<Pod["metadata"]> = {}): Promise<string> => {
-    const script = `echo serving; while :; do echo ${name} | nc -l -p 8080 >/dev/null; done`;
+    const script =
+      `(while :; do echo ${name} | nc -l -p 8080 >/dev/null; done) & ` +
+      "until cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q :1F90; do sleep 0.1; done; echo serving; wait";
     await createPod(e2e, shellPod(e2e, script, { name, metadata }));
     await logUntil(e2e, name, "serving\n");
     return (await podUntil(e2e, name, "is ready", isReady)).status?.podIP ?? "";
