@@ -2,8 +2,9 @@ import { createWriteStream } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { describeError, systemErrorCode, temporaryDirectory } from "@isopod/base";
+import { systemErrorCode, temporaryDirectory } from "@isopod/base";
 import { type Image, ImageError, type ImageStore } from "@isopod/image";
+import { abortOnClose, answerLines } from "./json-lines-answer.ts";
 
 /** What the directories of archives that are being read begin with. */
 export const uploadPrefix = "upload-";
@@ -45,12 +46,12 @@ export async function serveImages(
     case "POST collect":
       return json(await images.collectGarbage());
     case "POST pull":
-      return await lines(response, async (write) => {
+      return await answerLines(response, async (write) => {
         const image = await images.pull(reference, { signal, onProgress: (progress) => write({ progress }) });
         write({ images: [summary(image)] });
       });
     case "POST load":
-      return await lines(response, async (write) => {
+      return await answerLines(response, async (write) => {
         const loaded = await loadUpload(images, uploadsDirectory, request, {
           signal,
           ...(reference === "" ? {} : { reference }),
@@ -85,24 +86,4 @@ async function loadUpload(
     });
   }
   return await images.load(path, options);
-}
-
-function abortOnClose(response: ServerResponse): AbortSignal {
-  const gone = new AbortController();
-  response.on("close", () => gone.abort());
-  return gone.signal;
-}
-
-async function lines(response: ServerResponse, work: (write: (line: object) => void) => Promise<void>): Promise<void> {
-  response.writeHead(200, { "content-type": "application/json-lines" });
-  const write = (line: object): void => {
-    response.write(`${JSON.stringify(line)}\n`);
-  };
-  try {
-    await work(write);
-  } catch (error) {
-    const known = error instanceof ImageError ? { code: error.code, stage: error.stage, remedy: error.remedy } : {};
-    write({ error: { message: describeError(error), ...known } });
-  }
-  response.end();
 }

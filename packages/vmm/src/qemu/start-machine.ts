@@ -146,13 +146,10 @@ function kernelBinds({ kernelPath, initramfsPath }: BootSettings): LaunchPlan["b
   return initramfsPath === undefined ? [kernel] : [kernel, { source: initramfsPath, target: "initramfs" }];
 }
 
-/**
- * A disk with its metadata, or what is saved of the memory, some pages of it several times: the monitor has no reason to
- * write a larger file.
- */
+/** A disk with its metadata, or what is saved of the memory: the monitor has no reason to write a larger file. */
 function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
   const sizes = disks.map((disk) => (disk.type === "qcow2" ? disk.sizeBytes : 0));
-  return Math.ceil(Math.max(5 * memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
+  return Math.ceil(Math.max(memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
 }
 
 /** The socket listens since before the exec, so the connection waits in its queue; a monitor that ends closes it. */

@@ -49,6 +49,8 @@ OFD_SETLK, RANGE = 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 100, 2
 
 def change(number):
     """Everything that changes a file, or what is known of it."""
+    # Within the bound on the size of files, so that it is not that which refuses.
+    larger = os.fstat(number).st_size + 4096
     return {
         "write": lambda: os.write(number, b"x"),
         "pwrite": lambda: os.pwrite(number, b"x", 4096),
@@ -56,9 +58,9 @@ def change(number):
         "map and make writable": lambda: make_writable(number),
         "punch a hole": lambda: call(285, number, KEEP_SIZE | PUNCH_HOLE, 0, 4096),
         "zero a range": lambda: call(285, number, ZERO_RANGE, 0, 4096),
-        "extend": lambda: call(285, number, 0, 0, 200 << 20),
+        "extend": lambda: call(285, number, 0, 0, larger),
         "truncate": lambda: os.ftruncate(number, 0),
-        "grow": lambda: os.ftruncate(number, 200 << 20),
+        "grow": lambda: os.ftruncate(number, larger),
         "seal": lambda: fcntl.fcntl(number, ADD_SEALS, SEAL_FUTURE_WRITE),
         "change the mode": lambda: os.fchmod(number, 0o777),
         "change the owner": lambda: os.fchown(number, os.getuid(), os.getuid()),

@@ -1,31 +1,21 @@
-import { chmod, chown, mkdir, open, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { greetGuest, placeholderImage } from "@isopod/guest";
 import type { TemplateShape } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { SlottedMachine } from "../command-line.ts";
-import { monitorThreads } from "../../machine-spec.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { stampOfFiles, templateFiles } from "./template-files.ts";
+import { imageBytes, makeWorkMemory, workMachine, workUserId } from "./work-machine.ts";
 
 /** Makes an empty scratch disk at `path` for that user; `backingPath` is the raw file below it. */
 export type MakeScratch = (path: string, userId: number) => Promise<{ readonly backingPath: string }>;
 
-/** Nobody: a template's machine runs no tenant's code. */
-const userId = 65534;
-/**
- * Of the image that the guest has mounted when it is saved, nearly all of it a hole. Larger than any image's disk: a
- * fork keeps the size until a change is announced, and QEMU announces none of a read-only disk.
- */
-const imageBytes = 2 ** 40;
 /** Under emulation on a busy host a boot takes seconds; one that takes this long does not come. */
 const bootMs = 120_000;
 /** For what the guest does behind its answer, once in its life: clock refinement after a second, first statistics. */
 const settleMs = 3000;
-/** The monitor, its translated code, and the page cache of its files beside the guest's memory. */
-const machineSlackMiB = 512;
-
 /** Boots a machine into a new directory, saves it there and ends it. A failure leaves nothing behind. */
 export async function buildTemplate(
   directory: string,
@@ -40,29 +30,16 @@ export async function buildTemplate(
   try {
     await mkdir(machineDirectory, { mode: 0o711 });
     const scratchPath = join(directory, templateFiles.scratch);
-    const { backingPath } = await makeScratch(scratchPath, userId);
+    const { backingPath } = await makeScratch(scratchPath, workUserId);
     const memoryPath = join(directory, "memory");
-    await makeMemory(memoryPath, shape.memoryMiB);
+    await makeWorkMemory(memoryPath, shape.memoryMiB);
     const imagePath = join(directory, "image");
     await writeFile(imagePath, placeholderImage());
     await truncate(imagePath, imageBytes);
-    const machine: SlottedMachine = {
-      id: `template-${id}-${process.pid}`,
-      directory: machineDirectory,
-      vcpus: shape.vcpus,
-      memoryMiB: shape.memoryMiB,
-      limits: {
-        cpuMilli: shape.vcpus * 1000,
-        memoryMiB: shape.memoryMiB + machineSlackMiB,
-        pids: shape.vcpus + monitorThreads,
-      },
-      userId,
-      network: "placeholder",
-      disks: [
-        { type: "parts", serial: "image", parts: [{ path: imagePath, sizeBytes: imageBytes }] },
-        { type: "qcow2", serial: "scratch", path: scratchPath, backingPath, sizeBytes: shape.scratchBytes },
-      ],
-    };
+    const machine = workMachine(`template-${id}-${process.pid}`, machineDirectory, shape, [
+      { type: "parts", serial: "image", parts: [{ path: imagePath, sizeBytes: imageBytes }] },
+      { type: "qcow2", serial: "scratch", path: scratchPath, backingPath, sizeBytes: shape.scratchBytes },
+    ]);
     await save(machine, memoryPath, directory, settings, signal);
     await chmod(scratchPath, 0o400);
     await chown(scratchPath, 0, 0);
@@ -78,12 +55,6 @@ export async function buildTemplate(
     await rm(directory, { recursive: true, force: true });
     throw error;
   }
-}
-
-async function makeMemory(path: string, memoryMiB: number): Promise<void> {
-  await using file = await open(path, "wx", 0o600);
-  await file.truncate(memoryMiB * 1024 * 1024);
-  await file.chown(userId, userId);
 }
 
 async function save(

@@ -11,14 +11,10 @@ import { digestOfFiles } from "./template-key.ts";
 
 /** Between two looks at a migration. */
 const pollMs = 5;
-/** After so many passes over the memory of a guest that writes faster than they are done, it is stopped for the rest. */
-const passesMax = 3;
-/** QEMU's longest, 2000 s: the pass that begins is the last. */
-const anyDowntimeMs = 2_000_000;
 
 /**
  * Writes a machine's device state, and its memory unless that is in a shared file, into a new file. The machine is
- * stopped afterwards. An aborted signal cancels it, and the machine goes on.
+ * stopped afterwards; one whose memory is written too is stopped before, so that each page is written once. An aborted signal cancels it, and the machine goes on.
  */
 export async function saveState(
   qmp: QmpClient,
@@ -51,10 +47,6 @@ export async function saveState(
         object: path,
         remedy: "The machine goes on as before; look for a full disk, then try again.",
       });
-    }
-    const ram = isRecord(answer) && isRecord(answer["ram"]) ? answer["ram"] : {};
-    if (Number(ram["dirty-sync-count"] ?? 0) > passesMax) {
-      await qmp.execute("migrate-set-parameters", { "downtime-limit": anyDowntimeMs });
     }
     if (signal?.aborted === true && status !== "cancelling") await qmp.execute("migrate_cancel");
     await clock.sleep(pollMs);

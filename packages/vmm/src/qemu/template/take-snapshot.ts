@@ -1,16 +1,15 @@
-import { chmod, constants, copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, constants, copyFile, link, mkdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { systemErrorCode } from "@isopod/base";
 import type { SnapshotSummary } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
-import { monitorThreads } from "../../machine-spec.ts";
-import type { BackingFile, PluggedDisk } from "../block-nodes.ts";
-import type { SlottedMachine } from "../command-line.ts";
+import type { BackingFile } from "../block-nodes.ts";
 import type { SavedParts } from "../machine-record.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
 import { endAbandoned } from "./end-abandoned.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { diskBytesOf, stampOfFiles, templateFiles } from "./template-files.ts";
+import { imageBytes, makeWorkMemory, workMachine } from "./work-machine.ts";
 
 /** What a running machine does for its snapshot. */
 export interface Source {
@@ -21,13 +20,6 @@ export interface Source {
   /** Lets the guest go on, unless it was paused before. */
   goOn(): Promise<void>;
 }
-
-const mebibyte = 1024 * 1024;
-/** Nobody: the machine that turns what was saved into a template runs no guest. */
-const userId = 65534;
-/** The monitor and the page cache of its files, beside the guest's memory. */
-const machineSlackMiB = 512;
-const imageBytes = 2 ** 40;
 
 /**
  * Saves a machine into a new directory as a template. While the guest stands still devices and memory are written as
@@ -87,27 +79,11 @@ async function convert(
   const machineDirectory = join(directory, "machine");
   const memoryPath = join(directory, "memory");
   await mkdir(machineDirectory, { mode: 0o711 });
-  {
-    await using file = await open(memoryPath, "wx", 0o600);
-    await file.truncate(saved.memoryMiB * mebibyte);
-    await file.chown(userId, userId);
-  }
+  await makeWorkMemory(memoryPath, saved.memoryMiB);
   const scratchBacking = await keepBacking(directory, saved.scratch.backing);
-  const spec: SlottedMachine = {
-    id: `snapshot-${process.pid}-${machineId}`.slice(0, 63),
-    directory: machineDirectory,
-    vcpus: saved.vcpus,
-    memoryMiB: saved.memoryMiB,
-    limits: {
-      cpuMilli: saved.vcpus * 1000,
-      memoryMiB: saved.memoryMiB + machineSlackMiB,
-      pids: saved.vcpus + monitorThreads,
-    },
-    userId,
-    network: "placeholder",
-    // Nothing reads them: the guest does not run here.
-    disks: saved.serials.map((serial): PluggedDisk => ({ type: "placeholder", serial, sizeBytes: imageBytes })),
-  };
+  // Nothing reads its disks: the guest does not run here.
+  const disks = saved.serials.map((serial) => ({ type: "placeholder", serial, sizeBytes: imageBytes }) as const);
+  const spec = workMachine(`snapshot-${process.pid}-${machineId}`.slice(0, 63), machineDirectory, saved, disks);
   const memory = { path: memoryPath, isShared: true };
   const beginning = { type: "saved", memory, statePath: streamPath, scratchBacking: [], isHeld: true } as const;
   const machine = await startMachine(spec, settings, beginning, () => {}, signal);
