@@ -10,6 +10,7 @@
  * | `GET /v1/info` | | {@link AgentInfo} |
  * | `POST /v1/configure` | {@link GuestConfiguration} | {@link GuestConfigured}; once per VM, before the first container |
  * | `POST /v1/reidentify` | {@link GuestReidentification} | `{}`; a running guest of a restored snapshot becomes another instance |
+ * | `POST /v1/reset` | | `{}`; an instance without containers becomes a VM again that was never configured |
  * | `POST /v1/containers` | {@link ContainerSpec} | {@link ContainerStarted} |
  * | `GET /v1/containers` | | {@link ContainerState}[] |
  * | `GET /v1/containers/ID/wait` | | {@link ContainerState}, answered when it has ended |

@@ -126,6 +126,18 @@ export class GuestClient implements AsyncDisposable {
     readNothing(await this.#call("POST", "/v1/reidentify", identity, options));
   }
 
+  /**
+   * Takes back all that was done since the VM booted: as if it had never been configured, it waits for `configure` or
+   * a START, and reads the image behind its first slot when it is used. What a program could have changed in the kernel
+   * beyond its containers (routes, as NET_ADMIN) may stay: for rehearsals, not for handing a VM on.
+   *
+   * `BadRequest` while there is a container, or when the VM is not configured. After any other failure the VM is in no
+   * known state: end it.
+   */
+  async reset(options: CallOptions = {}): Promise<void> {
+    readNothing(await this.#call("POST", "/v1/reset", undefined, options));
+  }
+
   /** Resolves when the container's program has been executed; the container then goes on without this session. */
   async startContainer(spec: ContainerSpec, options: CallOptions = {}): Promise<ContainerStarted> {
     return readStarted(await this.#call("POST", "/v1/containers", spec, options));

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { connectGuest, greetGuest } from "./connect.ts";
-import type { ContainerSpec, ContainerStarted } from "./contract.ts";
+import type { ContainerStarted } from "./contract.ts";
 import type { GuestClient } from "./guest-client.ts";
 import type { GuestStart } from "./opening.ts";
+import { looking } from "./testing/looking.ts";
 import { execSpec, runExec, runScript } from "./testing/run-container.ts";
 import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
@@ -16,33 +17,6 @@ async function startOn(
   start: GuestStart,
 ): Promise<{ readonly client: GuestClient; readonly started: ContainerStarted }> {
   return await (await greetGuest({ socketPath: to.socketPath, timeoutMs })).start(start);
-}
-
-/** All that a container can see of how it was made, without what differs by its nature. */
-const look = [
-  "sed 's/^[0-9]* [0-9]* [0-9]*:[0-9]* //; s#/pod/c[0-9]*/#/pod/N/#g; s#/termination-[0-9]*#/termination-N#' " +
-    "/proc/self/mountinfo | sed 's/ - / /'",
-  // Without link counts and dates: /proc's count is that of all processes.
-  "ls -la / /dev /dev/pts /dev/shm /dev/mqueue /etc | " +
-    "sed 's/^\\(..........\\) *[0-9]*/\\1/; s/[A-Z][a-z][a-z]  *[0-9]* [0-9:]*/DATE/; /^total/d'",
-  "for n in mnt pid cgroup; do readlink /proc/self/ns/$n | sed 's/[0-9]*//g'; done",
-  "for n in net ipc uts user; do readlink /proc/self/ns/$n; done",
-  "grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups|Sig)' /proc/self/status",
-  "cat /proc/self/limits /proc/self/cgroup; ls -l /proc/self/fd | sed 's/.* //; s/[0-9]*//g' | sort -u; umask; pwd",
-  "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.oom.group /sys/fs/cgroup/cpu.max",
-  'cat /etc/hostname /etc/hosts; env | sort; p=$(ps); echo "$p" | wc -l; echo > /proc/sys/kernel/hostname; wc -c < /proc/timer_list',
-].join("; ");
-
-function looking(changes: Partial<ContainerSpec> = {}): ContainerSpec {
-  return containerSpec(["sh", "-c", `${look}; echo $$; echo said > /dev/termination-log`], {
-    terminationMessagePath: "/dev/termination-log",
-    limits: { memoryBytes: 64 * 1024 * 1024, pids: 99, cpuMilli: 800 },
-    mounts: [
-      { volume: "disk", path: "/data", isReadOnly: false },
-      { volume: "files", path: "/config", isReadOnly: true },
-    ],
-    ...changes,
-  });
 }
 
 async function outputOf(id: string): Promise<string> {

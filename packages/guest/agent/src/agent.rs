@@ -10,6 +10,7 @@ use crate::prepared::Prepared;
 use crate::spec::{Configuration, ContainerStats, Info, Limits, Reidentification, State, Stats};
 use crate::stages::Stages;
 use crate::sys;
+use crate::trash;
 use crate::volumes::Volumes;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::rc::Rc;
 
 const MIN_ENTROPY_BYTES: usize = 32;
@@ -36,6 +38,10 @@ pub struct Agent {
     random: OwnedFd,
     pod_files: Vec<PodFile>,
     prepared: RefCell<Option<Prepared>>,
+    /// Whether that could be prepared when the machine booted.
+    has_first: bool,
+    /// What the kernel is called before it is told otherwise.
+    first_hostname: String,
     /// Of the containers' holdings: names are not used again.
     next_number: Cell<u64>,
     limits: RefCell<Option<Limits>>,
@@ -49,7 +55,7 @@ impl Agent {
         let mut disks = Disks::prepare()?;
         let network = Network::prepare()?;
         // Without a scratch disk or an image behind the slot, the first container is made like all others.
-        let prepared = disks.prepare_image().and_then(|image| Prepared::begin(0, &image)?.finish());
+        let prepared = prepare_first(&mut disks);
         Ok(Agent {
             started_micros,
             ready_micros: sys::monotonic_micros(),
@@ -58,7 +64,9 @@ impl Agent {
             pod: Group::pod()?,
             random: sys::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?,
             pod_files: boot::POD_FILES.iter().map(PodFile::make).collect::<Outcome<_>>()?,
+            has_first: prepared.is_ok(),
             prepared: RefCell::new(prepared.ok()),
+            first_hostname: sys::hostname(),
             next_number: Cell::new(1),
             volumes: RefCell::default(),
             containers: RefCell::default(),
@@ -118,6 +126,41 @@ impl Agent {
         set_clock_and_name(new.epoch_micros, &new.hostname)?;
         self.network.borrow_mut().configure(new.network.as_ref())?;
         self.write_pod_files(&new.hostname, &new.resolv_conf, &new.hosts)
+    }
+
+    /// Makes an instance a VM again that was never configured, but for its clock and its random state. A failure is
+    /// final: the VM is then thrown away.
+    pub async fn reset(&self) -> Outcome<()> {
+        self.check_configured()?;
+        if let Some(id) = self.containers.borrow().keys().next() {
+            return Err(Failure::bad(format!("there is a container {id:?} still: remove it before the reset")));
+        }
+        // From here on neither a container nor a volume can come.
+        self.limits.take();
+        self.next_number.set(1);
+        let unused = self.prepared.take();
+        if let Some(prepared) = unused {
+            prepared.discard().await;
+        }
+        sys::set_hostname(&self.first_hostname).step(Code::Internal, "set the host name")?;
+        self.network.borrow_mut().reset()?;
+        for file in &self.pod_files {
+            file.replace(NOTHING_YET).step(Code::Internal, "empty a file of the pod")?;
+        }
+        self.volumes.take();
+        boot::renew_what_is_the_pods().step(Code::Internal, "empty what the containers shared")?;
+        self.pod.unlimit()?;
+        self.is_cpu_limited.set(false);
+        let mut disks = self.disks.borrow_mut();
+        // Volumes on disk.
+        trash::empty(Path::new(boot::POD)).step(Code::Internal, "empty the scratch disk")?;
+        disks.reset()?;
+        let prepared = prepare_first(&mut disks);
+        *self.prepared.borrow_mut() = if self.has_first { Some(prepared?) } else { prepared.ok() };
+        boot::settle().step(Code::Internal, "settle")?;
+        disks.make_placeholder()?;
+        self.is_configuring.set(false);
+        Ok(())
     }
 
     /// The pod's CPU quota begins with its first program, so that it does not slow the start.
@@ -206,12 +249,21 @@ impl Agent {
     }
 }
 
+/// The container that a fork starts first. Its number is one that `next_number` never has.
+fn prepare_first(disks: &mut Disks) -> Outcome<Prepared> {
+    let image = disks.prepare_image()?;
+    Prepared::begin(0, &image)?.finish()
+}
+
 /// The host name is that of all containers: they share the agent's UTS namespace.
 fn set_clock_and_name(epoch_micros: u64, hostname: &str) -> Outcome<()> {
     sys::set_wall_clock(epoch_micros).step(Code::Internal, "set the clock")?;
     check_hostname(hostname)?;
     sys::set_hostname(hostname).step(Code::Internal, "set the host name")
 }
+
+/// A byte, so that writing the first text need not make a page.
+const NOTHING_YET: &str = "\n";
 
 /// A file of /etc that all containers have mounted.
 struct PodFile {
@@ -220,12 +272,11 @@ struct PodFile {
 }
 
 impl PodFile {
-    /// With a byte in it, so that writing the first text need not make a page.
     fn make(name: &&str) -> Outcome<PodFile> {
         let path = format!("{}/{name}", boot::FILES);
         let file = std::fs::OpenOptions::new().write(true).open(path).step(Code::Internal, "open a file of the pod")?;
         let file = PodFile { file, length: Cell::new(0) };
-        file.replace("\n").step(Code::Internal, "write a file of the pod")?;
+        file.replace(NOTHING_YET).step(Code::Internal, "write a file of the pod")?;
         Ok(file)
     }
 

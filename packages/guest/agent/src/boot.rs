@@ -30,6 +30,13 @@ const QUIET: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 /// Docker's default for pods too: a pod's containers share it.
 const SHM_OPTIONS: &CStr = c"mode=1777,size=64m";
 
+/// File systems in memory that the containers of a pod share.
+const OF_THE_POD: [(&CStr, &CStr, libc::c_ulong, &CStr); 3] = [
+    (c"/volumes", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755"),
+    (c"/shm", c"tmpfs", QUIET, SHM_OPTIONS),
+    (c"/mqueue", c"mqueue", QUIET, c""),
+];
+
 const MAX_OPEN_FILES: u64 = 65_536;
 
 /// The last step before a fork may follow: it finds on its disk what this kernel takes to be there, and of names only
@@ -49,13 +56,14 @@ pub fn run() -> Result<()> {
         (c"/sys", c"sysfs", QUIET, c""),
         (c"/dev", c"devtmpfs", libc::MS_NOSUID, c"mode=755"),
         (c"/cgroup", c"cgroup2", QUIET, c"nsdelegate"),
-        (c"/volumes", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755"),
-        (c"/shm", c"tmpfs", QUIET, SHM_OPTIONS),
-        (c"/mqueue", c"mqueue", QUIET, c""),
     ] {
         sys::mkdir(path, 0o755)?;
         sys::mount(kind, path, kind, flags, options)?;
     }
+    for (path, ..) in OF_THE_POD {
+        sys::mkdir(path, 0o755)?;
+    }
+    mount_what_is_the_pods()?;
     for path in [c"/disks", c"/scratch", c"/files", ROOT] {
         sys::mkdir(path, 0o700)?;
     }
@@ -88,6 +96,22 @@ pub fn run() -> Result<()> {
     std::fs::write("/cgroup/pod/cgroup.subtree_control", "+cpu +memory +pids")?;
     // The verifier takes nine milliseconds under emulation, which a fork then need not spend.
     device_filter::attach(std::fs::File::open(POD_CGROUP)?.as_raw_fd())
+}
+
+fn mount_what_is_the_pods() -> Result<()> {
+    for (path, kind, flags, options) in OF_THE_POD {
+        sys::mount(kind, path, kind, flags, options)?;
+    }
+    Ok(())
+}
+
+/// Puts empty ones in the place of the file systems and the IPC objects that a pod's containers shared.
+pub fn renew_what_is_the_pods() -> Result<()> {
+    for (path, ..) in OF_THE_POD {
+        sys::unmount_lazily(path)?;
+    }
+    sys::unshare(libc::CLONE_NEWIPC)?;
+    mount_what_is_the_pods()
 }
 
 /// `pivot_root` refuses the initial root file system, so a tmpfs is put over it.

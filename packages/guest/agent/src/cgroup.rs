@@ -69,6 +69,13 @@ impl Group {
         put(&self.cpu_max, &format!("{quota} {CPU_PERIOD_MICROS}"), "set cpu.max of a cgroup")
     }
 
+    /// As it was made. One group keeps a quota for ever, see `boot`.
+    pub fn unlimit(&self) -> Outcome<()> {
+        put(&self.memory_max, "max", "set memory.max of a cgroup")?;
+        put(&self.pids_max, "max", "set pids.max of a cgroup")?;
+        put(&self.cpu_max, &format!("max {CPU_PERIOD_MICROS}"), "set cpu.max of a cgroup")
+    }
+
     pub fn kill_all(&self) {
         // Gone or empty: nothing left to kill.
         let _ = std::fs::write(self.file("cgroup.kill"), "1");

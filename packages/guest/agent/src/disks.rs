@@ -35,6 +35,11 @@ fn forget_cached(device: &CString) -> Outcome<()> {
     sys::flush_disk(disk.as_raw_fd()).step(Code::MountFailed, "drop cached blocks of the disk")
 }
 
+fn unmount(directory: &str, what: &str) -> Outcome<()> {
+    let path = sys::c_string(directory).step(Code::Internal, "path")?;
+    sys::unmount(&path).step(Code::Internal, &format!("unmount {what}"))
+}
+
 /// The scratch disk that is mounted before the instance is known. A fork has the content the template left on it.
 const SCRATCH_SERIAL: &str = "scratch";
 /// The image disk that is mounted then: of the first container, and of all others with the same image.
@@ -134,12 +139,34 @@ impl Disks {
         Ok(())
     }
 
+    /// Undoes what was done since `prepare` but keeps the scratch disk's content; no container may be left. What is
+    /// behind the image disk takes a placeholder's place until `forget_placeholder`.
+    pub fn reset(&mut self) -> Outcome<()> {
+        for serial in std::mem::take(&mut self.mounted) {
+            unmount(&format!("{}/{serial}", boot::DISKS), &format!("image disk {serial}"))?;
+        }
+        if let Some(serial) = self.scratch.take_if(|serial| serial != SCRATCH_SERIAL) {
+            unmount(boot::SCRATCH, &format!("scratch disk {serial}"))?;
+        }
+        self.devices.clear();
+        self.scan()
+    }
+
     /// Before a fork: mounts the disk of the first image.
     pub fn prepare_image(&mut self) -> Outcome<String> {
         let directory = self.mount_image(IMAGE_SERIAL)?;
         let mut entries = std::fs::read_dir(&directory).step(Code::Internal, "look at the image")?;
         self.has_placeholder = entries.next().is_none();
         Ok(directory)
+    }
+
+    /// Has the next image that is asked for read anew, whatever this one was. Refused while the kernel remembers more
+    /// of this one than its root, as it would be then.
+    pub fn make_placeholder(&mut self) -> Outcome<()> {
+        self.has_placeholder = self.mounted.contains(IMAGE_SERIAL);
+        self.take_in_image()?;
+        self.has_placeholder = self.mounted.contains(IMAGE_SERIAL);
+        self.forget_placeholder()
     }
 
     /// Has the kernel forget what it read of the image that a fork finds another one in the place of.

@@ -159,11 +159,17 @@ fn index_of(name: &str) -> Option<u32> {
     std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?.trim().parse().ok()
 }
 
+fn mac_of(name: &str) -> Option<[u8; 6]> {
+    parse_mac(std::fs::read_to_string(format!("/sys/class/net/{name}/address")).ok()?.trim()).ok()
+}
+
 /// What of the above the kernel has.
 pub struct Network {
     socket: OwnedFd,
     /// None where the VM has no network card.
     interface: Option<u32>,
+    /// The MAC that the card came with.
+    first_mac: Option<[u8; 6]>,
     gateway: Option<Gateway>,
     own: Option<Own>,
 }
@@ -172,17 +178,39 @@ impl Network {
     /// All that needs no address of an instance.
     pub fn prepare() -> Outcome<Network> {
         let socket = sys::netlink().step(Code::Internal, "open netlink")?;
-        let mut network = Network { socket, interface: index_of(INTERFACE), gateway: None, own: None };
+        let interface = index_of(INTERFACE);
+        let mut network = Network { socket, interface, first_mac: mac_of(INTERFACE), gateway: None, own: None };
         let mut batch = Batch::default();
         if let Some(index) = index_of("lo") {
             batch.link("loopback up", index, true);
         }
-        if let Some(index) = network.interface {
-            batch.add_gateway(index, &USUAL);
-            network.gateway = Some(USUAL);
-        }
         network.send(batch)?;
+        network.wait_for_an_address()?;
         Ok(network)
+    }
+
+    fn wait_for_an_address(&mut self) -> Outcome<()> {
+        let Some(index) = self.interface else { return Ok(()) };
+        let mut batch = Batch::default();
+        batch.add_gateway(index, &USUAL);
+        self.send(batch)?;
+        self.gateway = Some(USUAL);
+        Ok(())
+    }
+
+    /// Back to what `prepare` left.
+    pub fn reset(&mut self) -> Outcome<()> {
+        let Some(index) = self.interface else { return Ok(()) };
+        // Its neighbours go with the MAC, its routes with its only address.
+        if let Some(mac) = self.first_mac {
+            sys::set_mac(self.socket.as_raw_fd(), INTERFACE, mac).step(Code::Internal, "set the MAC address")?;
+        }
+        let mut batch = Batch::default();
+        if let Some(own) = self.own.take() {
+            batch.address("old address", libc::RTM_DELADDR, 0, index, own.address);
+        }
+        self.send(batch)?;
+        self.wait_for_an_address()
     }
 
     /// Makes the interface that of an instance; what an earlier instance had goes. The same again changes nothing.

@@ -39,14 +39,18 @@ pub async fn run(agent: Rc<Agent>, mut port: Port) -> std::io::Error {
     loop {
         let session = match opened.take() {
             // Nothing else goes on in a VM that is nobody's yet.
-            None if agent.check_configured().is_err() => match opening::run(&agent, &mut port) {
-                Ok(Opened::Session(first)) => Ok(first),
-                Ok(line) => {
-                    opened = Some(line);
-                    continue;
+            None if agent.check_configured().is_err() => {
+                // But for the end of what a session before a reset has left.
+                tokio::task::yield_now().await;
+                match opening::run(&agent, &mut port) {
+                    Ok(Opened::Session(first)) => Ok(first),
+                    Ok(line) => {
+                        opened = Some(line);
+                        continue;
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
+            }
             Some(Opened::Line(handshake, answer)) => next_session(&mut port, handshake, answer).await,
             _ => next_session(&mut port, Handshake::default(), None).await,
         };
@@ -136,6 +140,11 @@ async fn route(
         }
         ("POST", ["v1", "reidentify"]) => {
             agent.reidentify(&json(body, MAX_SPEC_BYTES).await?)?;
+            reply_empty(respond)
+        }
+        ("POST", ["v1", "reset"]) => {
+            let agent = agent.clone();
+            detached(async move { agent.reset().await }).await?;
             reply_empty(respond)
         }
         ("POST", ["v1", "containers"]) => {

@@ -34,6 +34,12 @@ pub fn unmount_lazily(target: &CStr) -> Result<()> {
     check_int(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
 }
 
+/// Fails while the mount is in use.
+pub fn unmount(target: &CStr) -> Result<()> {
+    // SAFETY: a live string.
+    check_int(unsafe { libc::umount2(target.as_ptr(), 0) }).map(drop)
+}
+
 pub fn chroot(path: &CStr) -> Result<()> {
     // SAFETY: a live string.
     check_int(unsafe { libc::chroot(path.as_ptr()) }).map(drop)
@@ -464,13 +470,23 @@ pub fn set_hostname(name: &str) -> Result<()> {
     check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
 }
 
-pub fn kernel_release() -> String {
-    // SAFETY: all zero is valid; the kernel fills and terminates the fields.
+fn names_of_the_system() -> libc::utsname {
+    // SAFETY: all zero is valid; the kernel fills the fields.
     unsafe {
         let mut names: libc::utsname = std::mem::zeroed();
         libc::uname(&mut names);
-        CStr::from_ptr(names.release.as_ptr()).to_string_lossy().into_owned()
+        names
     }
+}
+
+pub fn hostname() -> String {
+    // SAFETY: terminated by the kernel, or zero.
+    unsafe { CStr::from_ptr(names_of_the_system().nodename.as_ptr()).to_string_lossy().into_owned() }
+}
+
+pub fn kernel_release() -> String {
+    // SAFETY: terminated by the kernel, or zero.
+    unsafe { CStr::from_ptr(names_of_the_system().release.as_ptr()).to_string_lossy().into_owned() }
 }
 
 /// Credits `entropy` to the kernel's pool, then makes it reseed at once.

@@ -9,7 +9,7 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/srv:/bin/false\n
 const group = "root:x:0:\nwww:x:34:\nlogs:x:50:web\n";
 
 /** Makes an EROFS disk with busybox at `path`; `workDirectory` holds the tree meanwhile. */
-export async function makeBusyboxDisk(path: string, workDirectory: string): Promise<void> {
+export async function makeBusyboxDisk(path: string, workDirectory: string, text = "from the image\n"): Promise<void> {
   const root = join(workDirectory, "tree");
   for (const name of ["bin", "etc", "srv", "tmp", "root", "var/data"])
     await mkdir(join(root, name), { recursive: true });
@@ -20,7 +20,7 @@ export async function makeBusyboxDisk(path: string, workDirectory: string): Prom
   }
   await writeFile(join(root, "etc/passwd"), passwd);
   await writeFile(join(root, "etc/group"), group);
-  await writeFile(join(root, "etc/image"), "from the image\n");
+  await writeFile(join(root, "etc/image"), text);
   await writeFile(join(root, "bin/not-executable"), "text\n", { mode: 0o644 });
   await writeFile(join(root, "bin/bad-format"), "\u0001\u0002\u0003\u0004", { mode: 0o755 });
   // Absolute and out of the tree: must lead into the container's own root.

@@ -17,6 +17,8 @@ export interface TestMachineOptions {
   readonly vcpus?: number;
   /** The image disk once more, on a SCSI controller, with the serial `scsi-image`. */
   readonly hasScsiImage?: boolean;
+  /** What a fork's image disk begins with; default: the busybox image. `putImage` changes it. */
+  readonly image?: Buffer;
   /** Of a freshly built agent; default: ISOPOD_TEST_INITRAMFS, else the one in dist. */
   readonly initramfsPath?: string;
 }
@@ -51,7 +53,9 @@ export class TestMachine implements AsyncDisposable {
     const file = (name: string): string => join(directory.path, name);
     await writeFile(file("placeholder"), placeholderImage());
     await truncate(file("placeholder"), placeholderBytes);
-    await makeBusyboxDisk(file("image.erofs"), directory.path);
+    if (options.image === undefined) await makeBusyboxDisk(file("image.erofs"), directory.path);
+    else await writeFile(file("image.erofs"), options.image);
+    await truncate(file("image.erofs"), placeholderBytes);
     await makeScratchDisk(file("scratch.ext4"), options.scratchMiB ?? 64);
     const memory = (isShared: boolean): readonly string[] => [
       "-object",
@@ -126,6 +130,12 @@ export class TestMachine implements AsyncDisposable {
     );
     await errors.close();
     return new TestMachine(directory, child);
+  }
+
+  /** Changes what is on the image disk; what the guest has read of it before it may remember. */
+  async putImage(image: Buffer): Promise<void> {
+    await using disk = await open(join(this.directory, "image.erofs"), "r+");
+    await disk.write(image, 0, image.length, 0);
   }
 
   async console(): Promise<string> {
