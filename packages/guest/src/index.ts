@@ -7,5 +7,7 @@ export { type CallOptions, GuestClient } from "./guest-client.ts";
 export { GuestError, type GuestErrorCode, guestErrorCodes } from "./guest-error.ts";
 export { kernelCommandLine } from "./kernel-command-line.ts";
 export { placeholderImage } from "./placeholder-image.ts";
+export { rehearsalImage } from "./rehearsal-image.ts";
+export { rehearse, type RehearseOptions } from "./rehearse.ts";
 export type { GuestStart } from "./opening.ts";
 export type { OutputChunk } from "./output.ts";

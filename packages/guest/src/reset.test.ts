@@ -6,6 +6,8 @@ import { runCommand, temporaryDirectory } from "@isopod/base";
 import { connectGuest, greetGuest } from "./connect.ts";
 import type { ContainerSpec, ContainerStarted, GuestConfiguration, GuestVolume } from "./contract.ts";
 import type { GuestClient } from "./guest-client.ts";
+import { rehearsalImage } from "./rehearsal-image.ts";
+import { rehearse } from "./rehearse.ts";
 import { looking } from "./testing/looking.ts";
 import { runScript } from "./testing/run-container.ts";
 import { makeBusyboxDisk } from "./testing/test-disks.ts";
@@ -196,4 +198,34 @@ test("an instance that ran nothing is taken back too, and the image that is then
   const started = await startOn(fresh, containerSpec(["cat", "/etc/image"]));
   assert.equal(started.output, "from another image\n");
   await started.client[Symbol.asyncDispose]();
+});
+
+test("a fork that rehearsed is in everything as one that did not, and starts the image that came in between", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "image.erofs");
+  await makeBusyboxDisk(path, directory.path);
+  const image = await readFile(path);
+  await using rehearsed = await TestMachine.fork({ image: rehearsalImage() });
+  await using other = await TestMachine.fork();
+  const { network } = testConfiguration;
+  for (let turn = 0; turn < 2; turn++) await rehearse({ socketPath: rehearsed.socketPath, timeoutMs, network });
+  await rehearsed.putImage(image);
+  const spec = looker();
+  const [one, two] = await Promise.all([startOn(rehearsed, spec), startOn(other, spec)]);
+  assert.equal(comparable(one.output), comparable(two.output));
+  assert.match(one.output, /pod-1\n/);
+  assert.doesNotMatch(one.output, /rehears/);
+  await one.client[Symbol.asyncDispose]();
+  await two.client[Symbol.asyncDispose]();
+});
+
+test("a rehearsal that cannot be is told", async () => {
+  const aborted = AbortSignal.abort(new Error("enough"));
+  const { network } = testConfiguration;
+  const options = { socketPath: fresh.socketPath, timeoutMs, network };
+  await assert.rejects(rehearse(options), { code: "AlreadyExists" });
+  await assert.rejects(rehearse({ ...options, signal: aborted }), /enough/);
+  await assert.rejects(rehearse({ ...options, socketPath: join(fresh.directory, "none"), timeoutMs: 100 }), {
+    code: "TimedOut",
+  });
 });
