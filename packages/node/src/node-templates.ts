@@ -13,6 +13,8 @@ export interface TemplateView {
   readonly builtMicros: number;
   /** It is in memory: the next fork waits for nothing. */
   readonly isLoaded: boolean;
+  /** A fork of it stands ready to be cloned: starts are at their quickest. */
+  readonly hasZygote: boolean;
 }
 
 /** The templates of one node. Rejections are for the user: they say what failed and what to do. */

@@ -17,6 +17,7 @@ const view = (id: string): TemplateView => ({
   sizeBytes: 2048,
   builtMicros: 1_767_225_600_000_000,
   isLoaded: true,
+  hasZygote: false,
 });
 
 /** Templates in memory; `build` tells each size and then waits until `finish` is called or the client goes. */

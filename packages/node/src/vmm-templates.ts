@@ -4,6 +4,7 @@ import type { Template, TemplateShape, Vmm } from "@isopod/vmm";
 import type { ScratchDisks } from "@isopod/volume";
 import type { NodeTemplates, TemplateView } from "./node-templates.ts";
 import { defaultScratchBytes } from "./scratch-size.ts";
+import { Zygotes } from "./zygotes.ts";
 
 export interface VmmTemplatesOptions {
   readonly vmm: Vmm;
@@ -31,10 +32,15 @@ export class VmmTemplates implements NodeTemplates {
   readonly #stopped = new AbortController();
   readonly #usedAt = new Map<string, number>();
   readonly #making = new Map<string, Promise<unknown>>();
+  readonly #zygotes: Zygotes;
   #uses = 0;
 
   constructor(options: VmmTemplatesOptions) {
     this.#options = options;
+    this.#zygotes = new Zygotes({
+      ...options,
+      used: async () => (await this.#byUse()).filter((one) => this.#usedAt.has(one.id)),
+    });
   }
 
   /** The template for an instance. Undefined when there is none yet: it is made beside, and the instance boots cold. */
@@ -42,7 +48,7 @@ export class VmmTemplates implements NodeTemplates {
     const shape = shapeOf(size, scratchBytes);
     const template = await this.#options.vmm.templates.find(shape);
     if (template === undefined) this.#makeSoon(shape);
-    else this.#usedAt.set(template.id, ++this.#uses);
+    else this.#noteUse(template);
     return template;
   }
 
@@ -76,6 +82,7 @@ export class VmmTemplates implements NodeTemplates {
   async close(): Promise<void> {
     this.#stopped.abort(new Error("the node agent stops"));
     await Promise.allSettled(this.#making.values());
+    await this.#zygotes.close();
   }
 
   #makeSoon(shape: TemplateShape): void {
@@ -97,16 +104,25 @@ export class VmmTemplates implements NodeTemplates {
     const makeScratch = async (path: string, userId: number) =>
       await scratch.create(path, shape.scratchBytes, userId, until);
     const template = await vmm.templates.build(shape, makeScratch, until);
-    this.#usedAt.set(template.id, ++this.#uses);
+    this.#noteUse(template);
     await this.#removeLeastUsed();
     return template;
   }
 
-  async #removeLeastUsed(): Promise<void> {
-    const { templates } = this.#options.vmm;
+  #noteUse(template: Template): void {
+    this.#usedAt.set(template.id, ++this.#uses);
+    this.#zygotes.keepSoon();
+  }
+
+  /** The one used last first. */
+  async #byUse(): Promise<readonly Template[]> {
     const usedAt = (one: Template): number => this.#usedAt.get(one.id) ?? 0;
-    const surplus = (await templates.list()).toSorted((a, b) => usedAt(b) - usedAt(a)).slice(templatesMax);
-    for (const { id } of surplus) await templates.remove(id).catch(() => {});
+    return (await this.#options.vmm.templates.list()).toSorted((a, b) => usedAt(b) - usedAt(a));
+  }
+
+  async #removeLeastUsed(): Promise<void> {
+    const surplus = (await this.#byUse()).slice(templatesMax);
+    for (const { id } of surplus) await this.#options.vmm.templates.remove(id).catch(() => {});
   }
 }
 
@@ -114,6 +130,6 @@ function shapeOf(size: InstanceSize, scratchBytes: number): TemplateShape {
   return { vcpus: vcpusFor(size), memoryMiB: guestMemoryMiB(size), scratchBytes };
 }
 
-function viewOf({ id, shape, sizeBytes, builtMicros, isLoaded }: Template): TemplateView {
-  return { id, ...shape, sizeBytes, builtMicros, isLoaded };
+function viewOf({ id, shape, sizeBytes, builtMicros, isLoaded, hasZygote }: Template): TemplateView {
+  return { id, ...shape, sizeBytes, builtMicros, isLoaded, hasZygote };
 }

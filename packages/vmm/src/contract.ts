@@ -138,9 +138,14 @@ export interface Template {
   readonly builtMicros: number;
   /** Its memory is in the host's memory, so that a fork begins at once. */
   readonly isLoaded: boolean;
+  /** See {@link Templates.keepZygote}. */
+  readonly hasZygote: boolean;
   /** Gives that memory back, once no fork has it; the next fork loads it again. */
   unload(): Promise<void>;
 }
+
+/** Makes an empty scratch disk of a shape's size at `path` for that user, over the raw file `backingPath`, which stays. */
+export type MakeScratch = (path: string, userId: number) => Promise<{ readonly backingPath: string }>;
 
 /**
  * Booted templates, kept on disk under a digest of all they depend on: kernel, agent, monitor, CPU, shape, slots.
@@ -151,14 +156,17 @@ export interface Templates {
   /** The template of that shape, loaded; undefined when there is none, or only a damaged one, which is removed. */
   find(shape: TemplateShape): Promise<Template | undefined>;
   /**
-   * {@link find}, or else boots one (about two seconds). `makeScratch` makes an empty scratch disk of the shape's size at
-   * `path` for that user, over the raw file `backingPath`, which stays.
+   * {@link find}, or else boots one (about two seconds).
    */
-  build(
-    shape: TemplateShape,
-    makeScratch: (path: string, userId: number) => Promise<{ readonly backingPath: string }>,
-    signal?: AbortSignal,
-  ): Promise<Template>;
+  build(shape: TemplateShape, makeScratch: MakeScratch, signal?: AbortSignal): Promise<Template>;
+  /**
+   * Makes a zygote of the template, if it has none: a fork that has rehearsed the start of an instance and stands still.
+   * Forks of the template are then clones of its monitor process, which has guest code translated already; they share
+   * the layout of its addresses. It goes with {@link dropZygote}, with the template, or with this process; forks live
+   * on. `makeScratch` as for {@link build}. Only under emulation, as KVM's machines cannot be cloned: else does nothing.
+   */
+  keepZygote(template: Template, makeScratch: MakeScratch, signal?: AbortSignal): Promise<void>;
+  dropZygote(template: Template): Promise<void>;
   /** Machines forked from it run on. Throws `NotFound`. */
   remove(id: string): Promise<void>;
 }

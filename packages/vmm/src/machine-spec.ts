@@ -67,7 +67,7 @@ function findDiskProblem(disks: readonly PluggedDisk[]): string | undefined {
     }
     if (serials.has(disk.serial)) return `disk serial ${disk.serial} is used twice`;
     serials.add(disk.serial);
-    if (disk.type === "placeholder") continue;
+    if (disk.type === "placeholder" || disk.type === "socket") continue;
     if (disk.type === "qcow2") {
       files += 2;
       continue;

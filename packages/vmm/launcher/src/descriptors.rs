@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{dup2, fcntl_dupfd_cloexec};
@@ -54,6 +54,13 @@ fn open_outside(source: &Source) -> Result<OwnedFd, Failure> {
         }
         Source::Bytes(content) => sealed_bytes(content),
         Source::TemplateMemory => sealed_bytes(include_bytes!(concat!(env!("OUT_DIR"), "/template_memory.so"))),
+        Source::ZygoteLibrary => sealed_bytes(include_bytes!(concat!(env!("OUT_DIR"), "/zygote.so"))),
+        Source::Requests(path) => Ok(UnixDatagram::bind(path).step("listen", &path.to_string_lossy())?.into()),
+        Source::Threads => {
+            // By number: the monitor has this process's.
+            let path = format!("/proc/{}/task", std::process::id());
+            rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step("open-file", &path)
+        }
         Source::Listen(path) => Ok(UnixListener::bind(path).step("listen", &path.to_string_lossy())?.into()),
         Source::Tap { namespace, name } => network::open_tap(namespace, name),
         Source::PlaceholderTap => Err(Failure::new("open-tap", "a placeholder is opened inside the namespace")),

@@ -6,8 +6,10 @@
 //! (see `plan.rs`) to descriptor 3, a stream socket, or ends it, and reads one line back:
 //! `ready` when the jail stands, or `error <step> <errno> <message>`. After `ready` the launcher waits for the line
 //! `go`, so that the caller can record the process before there is a machine to lose; end of file instead of `go`
-//! ends the launcher. The socket closing without another line means the monitor runs.
+//! ends the launcher. The socket closing without another line means the monitor runs. Where the plan asks for a clone of a
+//! zygote (see `clone.rs`), the launcher ends after the request, and the clone says `ready <process>`.
 
+mod clone;
 mod control;
 mod descriptors;
 mod failure;
@@ -69,6 +71,10 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
 
     let Some(plan) = control.read_plan()? else { return Ok(None) };
     let plan = Plan::parse(&plan)?;
+    if let Some(zygote) = &plan.clone_of {
+        // The clone goes on with the conversation.
+        return clone::request(zygote, &plan).map(|()| None);
+    }
     privileges::limit(plan.out_of_memory_score, plan.file_bytes)?;
     descriptors::bound_stderr(plan.stderr_bytes)?;
     let joining = privileges::join_cgroups(&plan.cgroups)?;
@@ -76,8 +82,8 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
     opened.extend(descriptors::open_inside(&plan.descriptors)?);
     jail::enter(mount_point, &plan)?;
     descriptors::install(opened)?;
-    privileges::drop_to(plan.user_id)?;
-    seccomp::install()?;
+    if plan.is_zygote { privileges::keep_changing_users()? } else { privileges::drop_to(plan.user_id)? }
+    seccomp::install(plan.is_zygote)?;
 
     control.ready_and_wait()?;
     joining.wait()?;

@@ -17,7 +17,7 @@ pub struct Plan {
     pub arguments: Vec<OsString>,
     /// `environment <name> <value>`: all there is.
     pub environment: Vec<(OsString, OsString)>,
-    /// `user <number>`: user and group; never root.
+    /// `user <number>`: user and group; never root, but for a zygote.
     pub user_id: u32,
     /// `bind <source> <target>`: files shown read-only in the jail's root, beside the system's libraries.
     pub binds: Vec<(PathBuf, String)>,
@@ -34,6 +34,30 @@ pub struct Plan {
     /// `oom-score <number>`.
     pub out_of_memory_score: i32,
     pub descriptors: Vec<Descriptor>,
+    /// `zygote`: the monitor is to be cloned. It keeps the right to become another user, so its guest has to be ours.
+    pub is_zygote: bool,
+    /// `clone-of <path>`: no program is run; the zygote that takes requests there makes a clone of itself, with
+    /// `descriptors` in the place of its own, and as `user`.
+    pub clone_of: Option<PathBuf>,
+    /// Of a clone, what becomes of the zygote's other descriptors.
+    pub changes: Vec<Change>,
+}
+
+/// What becomes of a descriptor of the zygote in a clone.
+pub struct Change {
+    pub number: i32,
+    pub kind: ChangeKind,
+}
+
+pub enum ChangeKind {
+    /// `drop <number>`.
+    Drop,
+    /// `copy <number> <other>`: the same as the descriptor that is given under the number `other`.
+    Copy(i32),
+    /// `new-event <number>`: an event descriptor of its own.
+    NewEvent,
+    /// `new-poll <number>`: an epoll descriptor of its own.
+    NewPoll,
 }
 
 /// Something opened outside the jail that the monitor finds under a number.
@@ -52,8 +76,14 @@ pub enum Source {
     /// `tap <number> <namespace> <name>`: must exist in that network namespace. A namespace that was mounted after this
     /// process began is not seen here: the caller names it by a descriptor of its own.
     Tap { namespace: PathBuf, name: String },
-    /// `template-memory <number>`: the library of `preload/`, which the environment has to name too.
+    /// `template-memory <number>`, `zygote-library <number>`: a library of `preload/`, which the environment has to name
+    /// too.
     TemplateMemory,
+    ZygoteLibrary,
+    /// `requests <number> <path>`: a Unix datagram socket that is bound there.
+    Requests(PathBuf),
+    /// `threads <number>`: the directory of the monitor's threads.
+    Threads,
     /// `tap-placeholder <number>`: leads nowhere, and goes with the monitor.
     PlaceholderTap,
 }
@@ -81,7 +111,16 @@ impl Plan {
                 "listen" => fields.descriptor(&mut plan, |f| Ok(Source::Listen(f.path()?)))?,
                 "tap" => fields.descriptor(&mut plan, |f| Ok(Source::Tap { namespace: f.path()?, name: f.text()? }))?,
                 "template-memory" => fields.descriptor(&mut plan, |_| Ok(Source::TemplateMemory))?,
+                "zygote-library" => fields.descriptor(&mut plan, |_| Ok(Source::ZygoteLibrary))?,
+                "requests" => fields.descriptor(&mut plan, |f| Ok(Source::Requests(f.path()?)))?,
+                "threads" => fields.descriptor(&mut plan, |_| Ok(Source::Threads))?,
                 "tap-placeholder" => fields.descriptor(&mut plan, |_| Ok(Source::PlaceholderTap))?,
+                "zygote" => plan.is_zygote = true,
+                "clone-of" => plan.clone_of = Some(fields.path()?),
+                "drop" => fields.change(&mut plan, |_| Ok(ChangeKind::Drop))?,
+                "copy" => fields.change(&mut plan, |f| Ok(ChangeKind::Copy(f.number()?)))?,
+                "new-event" => fields.change(&mut plan, |_| Ok(ChangeKind::NewEvent))?,
+                "new-poll" => fields.change(&mut plan, |_| Ok(ChangeKind::NewPoll))?,
                 "end" => break,
                 unknown => return Err(invalid(format!("unknown directive {unknown}"))),
             }
@@ -92,11 +131,14 @@ impl Plan {
 
     fn check(&self) -> Result<(), Failure> {
         // A machine that would run as root is a mistake of the caller, never a wish.
-        if self.user_id == 0 {
-            return Err(invalid("the user must be given and not be root"));
+        if (self.user_id == 0) != self.is_zygote {
+            return Err(invalid("the user must be given and not be root, or the monitor be a zygote and have none"));
         }
-        if !self.program.is_absolute() {
-            return Err(invalid("program must be an absolute path"));
+        if self.clone_of.is_some() == self.program.is_absolute() {
+            return Err(invalid("either a program must be given, by an absolute path, or a zygote"));
+        }
+        if self.clone_of.is_none() && !self.changes.is_empty() {
+            return Err(invalid("only a clone has descriptors that change"));
         }
         if self.stderr_bytes == 0 {
             return Err(invalid("stderr-bytes must be given"));
@@ -147,6 +189,20 @@ impl<'a> Fields<'a> {
         text.parse().map_err(|_| invalid(format!("{text:?} is not a number in range")))
     }
 
+    fn change(
+        &mut self,
+        plan: &mut Plan,
+        kind: impl FnOnce(&mut Self) -> Result<ChangeKind, Failure>,
+    ) -> Result<(), Failure> {
+        let number = self.number()?;
+        // Also the standard streams, which a clone has of its zygote.
+        if !(0..1000).contains(&number) {
+            return Err(invalid(format!("descriptor {number} is not between 0 and 999")));
+        }
+        plan.changes.push(Change { number, kind: kind(self)? });
+        Ok(())
+    }
+
     fn descriptor(
         &mut self,
         plan: &mut Plan,
@@ -194,5 +250,23 @@ mod tests {
             assert!(message.contains(expected), "{extra:?}: {message}");
         }
         assert!(Plan::parse(b"program\0/bin/q\0end").is_err());
+    }
+
+    #[test]
+    fn a_clone_has_a_zygote_for_a_program_and_a_zygote_no_user() {
+        let of = |text: &str| Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message);
+        let plan = of("user\07\0clone-of\0/z\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0").unwrap();
+        assert_eq!(plan.changes.len(), 4);
+        assert!(of("program\0/bin/q\0zygote\0requests\08\0/r\0threads\07\0").is_ok());
+        for (text, expected) in [
+            ("user\07\0clone-of\0/z\0program\0/bin/q\0", "either a program"),
+            ("user\07\0program\0/bin/q\0drop\05\0", "only a clone"),
+            ("user\07\0zygote\0program\0/bin/q\0", "not be root"),
+            ("clone-of\0/z\0", "not be root"),
+            ("user\07\0clone-of\0/z\0drop\0-1\0", "not between"),
+        ] {
+            let message = of(text).err().unwrap_or_default();
+            assert!(message.contains(expected), "{text:?}: {message}");
+        }
     }
 }

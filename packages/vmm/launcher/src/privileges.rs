@@ -56,24 +56,40 @@ impl Joining {
     }
 }
 
+const STEP: &str = "drop-privileges";
+
 /// Gives up root for good: no groups, no capabilities in any set, no way to gain them by an exec.
 pub fn drop_to(user_id: u32) -> Result<(), Failure> {
-    let step = "drop-privileges";
-    // All numbers there can ever be, not only those this program knows the names of.
-    for number in 0..u64::BITS {
-        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
-            // A kernel that does not know the capability cannot grant it either.
-            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
-            other => other.step(step, "bounding set")?,
-        }
-    }
-    clear_ambient_capability_set().step(step, "ambient set")?;
+    let none = CapabilitySet::empty();
+    let step = STEP;
+    keep_in_bounding_set(none)?;
     let group = Gid::from_raw(user_id);
     let user = Uid::from_raw(user_id);
     set_thread_groups(&[]).step(step, "groups")?;
     set_thread_res_gid(group, group, group).step(step, "group")?;
     set_thread_res_uid(user, user, user).step(step, "user")?;
-    let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).step(step, "capabilities")?;
     set_no_new_privs(true).step(step, "no_new_privs")
+}
+
+/// Stays root, with nothing of it but the right to become somebody else: what each clone of this process does.
+pub fn keep_changing_users() -> Result<(), Failure> {
+    let kept = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    keep_in_bounding_set(kept)?;
+    set_thread_groups(&[]).step(STEP, "groups")?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).step(STEP, "capabilities")?;
+    set_no_new_privs(true).step(STEP, "no_new_privs")
+}
+
+fn keep_in_bounding_set(kept: CapabilitySet) -> Result<(), Failure> {
+    // All numbers there can ever be, not only those this program knows the names of.
+    for number in (0..u64::BITS).filter(|number| kept.bits() & (1 << number) == 0) {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            // A kernel that does not know the capability cannot grant it either.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            other => other.step(STEP, "bounding set")?,
+        }
+    }
+    clear_ambient_capability_set().step(STEP, "ambient set")
 }

@@ -129,6 +129,37 @@ const CACHESTAT: libc::c_long = 451;
 const STATMOUNT: libc::c_long = 457;
 const LISTMOUNT: libc::c_long = 458;
 
+/// What QEMU's own filter takes from a monitor, as we run it. A clone's monitor has none: it would have kept the zygote
+/// from making it.
+const REFUSED_TO_CLONES: &[libc::c_long] = &[
+    // Programs, and processes: `clone` see `Rule::Threads`.
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_execve,
+    // Other users.
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setpgid,
+    libc::SYS_setsid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_setgroups,
+    libc::SYS_capset,
+    // A share of the processors beyond its own.
+    libc::SYS_setpriority,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_ioprio_set,
+    // Of old.
+    libc::SYS_readahead,
+];
+
 /// All CLONE_NEW flags that `clone` knows.
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 
@@ -176,6 +207,8 @@ enum Rule {
     Refuse(i32),
     /// Threads and, where QEMU's filter does not refuse them too, processes; no namespaces.
     NoNamespaces,
+    /// As that, and no processes.
+    Threads,
     /// The process it is about is named by the first argument.
     OwnProcess,
     /// As `OwnProcess`, or 0.
@@ -185,13 +218,31 @@ enum Rule {
     UnixPair,
 }
 
-fn rule_of(number: u32) -> Rule {
+/// Who is kept from what.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// The monitor that this process becomes, whose number it then has.
+    Monitor(u32),
+    /// A monitor that is to be cloned: a filter holds for all that come of a process, so it names none.
+    Zygote,
+    /// A clone, in whose number's place there is [`OWN_PROCESS`] as yet.
+    Clone,
+}
+
+/// The library in `preload/zygote` puts the clone's number in its place.
+const OWN_PROCESS: u32 = 0xf00d_f00d;
+
+fn rule_of(number: u32, subject: Subject) -> Rule {
     let call = libc::c_long::from(number);
+    let is_clone = matches!(subject, Subject::Clone);
     match call {
         _ if REFUSED.contains(&call) => Rule::Refuse(libc::EPERM),
+        _ if is_clone && REFUSED_TO_CLONES.contains(&call) => Rule::Refuse(libc::EPERM),
+        libc::SYS_clone if is_clone => Rule::Threads,
         libc::SYS_clone => Rule::NoNamespaces,
         // Its flags are behind a pointer; the C library falls back to clone when it does not exist.
         libc::SYS_clone3 => Rule::Refuse(libc::ENOSYS),
+        libc::SYS_kill | libc::SYS_tgkill | libc::SYS_prlimit64 if matches!(subject, Subject::Zygote) => Rule::Allow,
         libc::SYS_kill | libc::SYS_tgkill | libc::SYS_rt_sigqueueinfo | libc::SYS_rt_tgsigqueueinfo => Rule::OwnProcess,
         libc::SYS_prlimit64 => Rule::OwnLimits,
         libc::SYS_ioctl => Rule::Commands,
@@ -254,6 +305,13 @@ fn body(rule: Rule, own_process: u32) -> Vec<Instruction> {
             ending(ALLOW),
             ending(refused),
         ],
+        Rule::Threads => vec![
+            instruction(LOAD, 0, 0, argument(0)),
+            instruction(AND, 0, 0, NEW_NAMESPACES | libc::CLONE_THREAD as u32),
+            instruction(JUMP_EQUAL, 0, 1, libc::CLONE_THREAD as u32),
+            ending(ALLOW),
+            ending(refused),
+        ],
         Rule::OwnProcess => one_of(0, &[own_process], ALLOW, refused),
         Rule::OwnLimits => one_of(0, &[0, own_process], ALLOW, refused),
         Rule::Commands => one_of(1, COMMANDS, refused, ALLOW),
@@ -275,10 +333,14 @@ fn search(stretches: &[(u32, Rule)], own_process: u32) -> Vec<Instruction> {
     code
 }
 
-fn filter(own_process: u32) -> Vec<Instruction> {
+fn filter(subject: Subject) -> Vec<Instruction> {
+    let own_process = match subject {
+        Subject::Monitor(number) => number,
+        Subject::Zygote | Subject::Clone => OWN_PROCESS,
+    };
     let mut stretches = Vec::new();
     for number in 0..=NEWEST {
-        let rule = rule_of(number);
+        let rule = rule_of(number, subject);
         if stretches.last().is_none_or(|(_, last)| *last != rule) {
             stretches.push((number, rule));
         }
@@ -295,9 +357,15 @@ fn filter(own_process: u32) -> Vec<Instruction> {
     code
 }
 
+/// A clone's filter, as the kernel wants it, for the process that [`OWN_PROCESS`] is replaced by.
+pub fn for_clone() -> Vec<u8> {
+    let code = filter(Subject::Clone);
+    code.iter().flat_map(|one| [one.code.to_ne_bytes().as_slice(), &[one.jt, one.jf], &one.k.to_ne_bytes()].concat()).collect()
+}
+
 /// From here on, for this process and what it becomes. Needs `no_new_privs`.
-pub fn install() -> Result<(), Failure> {
-    let mut code = filter(std::process::id());
+pub fn install(is_zygote: bool) -> Result<(), Failure> {
+    let mut code = filter(if is_zygote { Subject::Zygote } else { Subject::Monitor(std::process::id()) });
     let program = libc::sock_fprog { len: code.len() as libc::c_ushort, filter: code.as_mut_ptr() };
     // SAFETY: the program points to `code`, which lives until the call has copied it.
     let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
@@ -311,7 +379,11 @@ mod tests {
     const OWN: u32 = 4711;
 
     fn verdict(architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
-        let filter = filter(OWN);
+        verdict_on(Subject::Monitor(OWN), architecture, number, arguments)
+    }
+
+    fn verdict_on(subject: Subject, architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+        let filter = filter(subject);
         let (mut accumulator, mut at) = (0u32, 0usize);
         loop {
             let step = filter[at];
@@ -344,7 +416,7 @@ mod tests {
     #[test]
     fn every_call_gets_the_verdict_of_its_rule() {
         for number in 0..=NEWEST {
-            let expected = match rule_of(number) {
+            let expected = match rule_of(number, Subject::Monitor(OWN)) {
                 Rule::Allow => ALLOW,
                 Rule::Refuse(errno) => refuse(errno),
                 _ => continue,
@@ -406,6 +478,38 @@ mod tests {
         assert_eq!(of(libc::SYS_fcntl, [9, libc::F_GETFL as u32]), ALLOW);
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_UNIX as u32, 0]), ALLOW);
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_VSOCK as u32, 0]), REFUSAL);
+    }
+
+    #[test]
+    fn a_clone_makes_threads_and_nothing_else() {
+        let of = |call: libc::c_long, first: u32| verdict_on(Subject::Clone, X86_64, call as u32, [first, 0]);
+        assert_eq!(of(libc::SYS_clone, 0x003d_0f00), ALLOW, "a thread");
+        for flags in [0, libc::SIGCHLD as u32, libc::CLONE_VFORK as u32, (libc::CLONE_THREAD | libc::CLONE_NEWNS) as u32] {
+            assert_eq!(of(libc::SYS_clone, flags), REFUSAL, "{flags:#x}");
+        }
+        for call in REFUSED.iter().chain(REFUSED_TO_CLONES) {
+            assert_eq!(of(*call, 0), REFUSAL, "call {call}");
+        }
+        assert_eq!(of(libc::SYS_tgkill, OWN_PROCESS), ALLOW);
+        assert_eq!(of(libc::SYS_tgkill, OWN), REFUSAL);
+        assert_eq!(for_clone().len(), filter(Subject::Clone).len() * 8);
+    }
+
+    #[test]
+    fn a_zygote_may_do_what_making_a_clone_takes() {
+        let of = |call: libc::c_long, first: u32| verdict_on(Subject::Zygote, X86_64, call as u32, [first, 0]);
+        for (call, first) in [
+            (libc::SYS_clone, libc::SIGCHLD as u32),
+            (libc::SYS_tgkill, OWN),
+            (libc::SYS_prlimit64, 0),
+            (libc::SYS_setresuid, 7),
+            (libc::SYS_capset, 0),
+            (libc::SYS_prctl, libc::PR_SET_SECCOMP as u32),
+            (libc::SYS_getdents64, 7),
+        ] {
+            assert_eq!(of(call, first), ALLOW, "call {call}");
+        }
+        assert_eq!(of(libc::SYS_socket, 0), REFUSAL);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 import type { MachineDisk } from "../contract.ts";
+import type { MonitorRequest } from "./command-line.ts";
 import type { LaunchDescriptor } from "./launch-plan.ts";
 import { isRecord } from "./qmp-codec.ts";
 import { vmdkDescriptor } from "./vmdk-descriptor.ts";
@@ -26,7 +27,9 @@ export function parseBacking(value: unknown): readonly BackingFile[] | undefined
 export type PluggedDisk =
   | MachineDisk
   /** Zeroes, read-only. The guest keeps its size in a fork, so it is larger than any disk that comes in its place. */
-  | { readonly type: "placeholder"; readonly serial: string; readonly sizeBytes: number };
+  | { readonly type: "placeholder"; readonly serial: string; readonly sizeBytes: number }
+  /** A file, read-only, that {@link plugCommands} put a disk in the place of. */
+  | { readonly type: "socket"; readonly serial: string; readonly path: string };
 
 export type DescriptorSource = LaunchDescriptor extends infer One
   ? One extends unknown
@@ -56,6 +59,10 @@ export function blockNode(
   switch (disk.type) {
     case "parts":
       return partsNode(disk.parts, name, add);
+    case "socket": {
+      const file = { driver: "raw", "read-only": true, file: readOnlyFile(add, disk.path) };
+      return liftedNode(name, file);
+    }
     case "placeholder":
       return { driver: "null-co", size: disk.sizeBytes, "read-zeroes": true, "read-only": true };
     case "qcow2": {
@@ -85,25 +92,50 @@ function backingNode(chain: readonly BackingFile[], add: AddDescriptor): BlockNo
   return { driver: "qcow2", "read-only": true, file, backing: backingNode(further, add) };
 }
 
-function partsNode(parts: (MachineDisk & { type: "parts" })["parts"], name: string, add: AddDescriptor): BlockNode {
+type Parts = (MachineDisk & { type: "parts" })["parts"];
+
+function partsNode(parts: Parts, name: string, add: AddDescriptor): BlockNode {
   const [first] = parts;
-  if (parts.length === 1 && first !== undefined) {
-    return { driver: "raw", "read-only": true, file: readOnlyFile(add, first.path), size: first.sizeBytes };
-  }
+  if (parts.length === 1 && first !== undefined) return onePartNode(first, add);
+  return liftedNode(name, { ...severalPartsNode(parts, add), "node-name": partsNodeNames(name).parts });
+}
+
+function onePartNode(part: Parts[number], add: AddDescriptor): BlockNode {
+  return { driver: "raw", "read-only": true, file: readOnlyFile(add, part.path), size: part.sizeBytes };
+}
+
+function severalPartsNode(parts: Parts, add: AddDescriptor): BlockNode {
   const extents = parts.map((part) => {
     const number = add({ type: "file", path: part.path, isWritable: false });
     return { path: `/dev/fdset/${number}`, sizeBytes: part.sizeBytes };
   });
   const descriptor = add({ type: "bytes", content: vmdkDescriptor(extents) });
   const file = { ...fileNode(descriptor), "read-only": true };
-  const names = partsNodeNames(name);
-  const whole = { driver: "vmdk", "node-name": names.parts, "read-only": true, file };
-  // Two above it: the upper one may be given the disk's own name.
-  return {
-    driver: "raw",
-    "read-only": true,
-    file: { driver: "raw", "node-name": names.above, "read-only": true, file: whole },
-  };
+  return { driver: "vmdk", "read-only": true, file };
+}
+
+/** Two nodes above it: the upper one may be given the disk's own name, the lower one be given something else below it. */
+function liftedNode(name: string, node: BlockNode): BlockNode {
+  const above = { driver: "raw", "node-name": partsNodeNames(name).above, "read-only": true, file: node };
+  return { driver: "raw", "read-only": true, file: above };
+}
+
+/**
+ * What puts a disk of parts in the place of a `socket`'s file, in a monitor that has it under `name`. For a guest that
+ * stands still.
+ */
+export function plugCommands(parts: Parts, name: string, add: AddDescriptor): readonly MonitorRequest[] {
+  const { parts: severalName, above } = partsNodeNames(name);
+  const [first] = parts;
+  const added =
+    parts.length === 1 && first !== undefined
+      ? { ...onePartNode(first, add), "node-name": `${name}-image` }
+      : { ...severalPartsNode(parts, add), "node-name": severalName };
+  const options = [{ driver: "raw", "node-name": above, "read-only": true, file: added["node-name"] }];
+  return [
+    { command: "blockdev-add", args: added },
+    { command: "blockdev-reopen", args: { options } },
+  ];
 }
 
 function readOnlyFile(add: AddDescriptor, path: string): BlockNode {

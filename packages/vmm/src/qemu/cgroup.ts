@@ -130,6 +130,16 @@ async function delegateControllers(parent: string): Promise<void> {
 }
 
 /** Allows `cpuMilli` thousandths of a core from now on. */
+/** Has a running process join. Of one that has ended, or whose cgroup has been removed as it had, nothing comes. */
+export async function joinCgroup(paths: CgroupPaths, pid: number): Promise<void> {
+  try {
+    for (const directory of cgroupDirectories(paths)) await writeFile(join(directory, "cgroup.procs"), String(pid));
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code !== "ESRCH" && code !== "ENOENT") throw error;
+  }
+}
+
 export async function limitCgroupCpu(paths: CgroupPaths, cpuMilli: number): Promise<void> {
   const quotaMicros = Math.max(1000, Math.round((cpuMilli * cpuPeriodMicros) / 1000));
   if (paths.version === 2) return await writeFile(join(paths.cpu, "cpu.max"), `${quotaMicros} ${cpuPeriodMicros}`);

@@ -1,5 +1,12 @@
 import type { Accelerator, DiskLimits, MachineSpec } from "../contract.ts";
-import { type AddDescriptor, type BackingFile, type BlockNode, blockNode, type PluggedDisk } from "./block-nodes.ts";
+import {
+  type AddDescriptor,
+  type BackingFile,
+  type BlockNode,
+  blockNode,
+  type DescriptorSource,
+  type PluggedDisk,
+} from "./block-nodes.ts";
 import type { LaunchDescriptor } from "./launch-plan.ts";
 import { machineFiles } from "./machine-record.ts";
 
@@ -34,18 +41,31 @@ export type Origin =
       readonly scratchBacking: readonly BackingFile[];
       /** The guest does not run on by itself, nor do forks of what is saved of it here know that it did not. */
       readonly isHeld?: true;
+      /** The monitor is to be cloned. */
+      readonly zygote?: ZygoteOrigin;
     };
+
+export interface ZygoteOrigin {
+  /** Where it takes requests. */
+  readonly requestsPath: string;
+}
 
 export interface MonitorCommand {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly descriptors: readonly LaunchDescriptor[];
+  /** Of a zygote: numbers of descriptor sets that lead nowhere, in whose place a clone gets what it opens itself. */
+  readonly spares: readonly number[];
 }
 
 /** Where the jail shows the monitor's own descriptors: memory files are opened by path and nothing else. */
 export const descriptorDirectory = "fd";
 /** The number under which the monitor finds the saved state it is to load. */
 export const stateDescriptor = 9;
+/** The numbers under which a zygote's library finds what it needs. */
+const zygoteDescriptors = Object.freeze({ threads: 7, requests: 8 });
+/** Images have tens of parts; one that has more is forked without a zygote. */
+const sparesCount = 48;
 
 /** QEMU's console ring; a power of two. Holds a boot's messages twice over. */
 export const consoleRingBytes = 64 * 1024;
@@ -58,12 +78,25 @@ const slots = Object.freeze({ serial: 0, network: 1, image: 2, scratch: 3, scsi:
 
 const throttleGroupId = "io";
 
+/** Gives the monitor's disks, which are throttled already, these limits. */
+export function limitDisksCommand(io: DiskLimits): MonitorRequest {
+  return {
+    command: "qom-set",
+    args: { path: `/objects/${throttleGroupId}`, property: "limits", value: throttleLimits(io) },
+  };
+}
+
 /**
  * Bound of TCG's translation cache. It is touched as guest code runs and never given back; when full, all of it is
  * thrown away and translated anew. Boot to user space, median of five on two cores of the reference machine:
  * 8 MiB 1.03 s, 12 MiB 0.89 s, 24 MiB and more 0.77 s, unbounded 0.79 s. Programs in containers need more than the boot.
  */
 const tbSizeMiB = 64;
+
+/** What a machine's monitor answers when it is asked for its name. */
+export function monitorName(id: string): string {
+  return `isopod-${id}`;
+}
 
 /** QEMU's arguments for a machine, and what must be open under which number for them. Pure. */
 export function monitorCommand(
@@ -82,13 +115,19 @@ export function monitorCommand(
   const qmp = add({ type: "listen", path: `${spec.directory}/${machineFiles.qmp}` });
   const agent = add({ type: "listen", path: `${spec.directory}/${machineFiles.agent}` });
   const memory = memoryArguments(spec.memoryMiB, origin.memory, add);
+  const isFork = origin.memory?.isShared === false;
+  const zygote = origin.type === "saved" ? origin.zygote : undefined;
   // Whatever a fork's guest used for the first time would grow the template: see the library's source.
-  const library = origin.memory?.isShared === false ? add({ type: "template-memory" }) : undefined;
-  const preloaded = library === undefined ? {} : { LD_PRELOAD: `/${descriptorDirectory}/${library}` };
+  const libraries = [
+    ...(isFork ? [add({ type: "template-memory" })] : []),
+    ...(zygote === undefined ? [] : [add({ type: "zygote-library" })]),
+  ].map((number) => `/${descriptorDirectory}/${number}`);
+  const preloaded = libraries.length === 0 ? {} : { LD_PRELOAD: libraries.join(":") };
   const args = [
-    ["-name", `isopod-${spec.id}`],
+    ["-name", monitorName(spec.id)],
     ["-nodefaults", "-no-user-config", "-display", "none"],
-    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    // A zygote's would keep it from making clones; each of those has the launcher's in its place.
+    zygote === undefined ? ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"] : [],
     acceleratorArguments(accelerator),
     ["-M", machineType(kernelCommandLine)],
     ["-global", "virtio-mmio.force-legacy=false"],
@@ -109,7 +148,8 @@ export function monitorCommand(
   ].flat();
   // Also where nothing is on it: state that was saved of one machine fits every other.
   args.push("-device", `virtio-scsi-device,id=scsi,${busOf(slots.scsi)}`);
-  const { io } = spec.limits;
+  // A clone cannot be given a group that its zygote lacks, only other limits.
+  const io = spec.limits.io ?? (zygote === undefined ? undefined : {});
   if (io !== undefined) args.push("-object", throttleGroup(io));
   for (const [index, disk] of spec.disks.entries()) {
     const node = `disk${index}`;
@@ -120,6 +160,9 @@ export function monitorCommand(
     args.push("-blockdev", JSON.stringify({ ...top, "node-name": node }));
     args.push("-device", diskDevice(disk, index, node));
   }
+  const spares = Array.from({ length: zygote === undefined ? 0 : sparesCount }, () =>
+    add({ type: "file", path: "/dev/null", isWritable: false }),
+  );
   for (const { number, type } of descriptors) {
     const isOfDisk = (type === "file" || type === "bytes") && number !== memory.number;
     if (isOfDisk) args.push("-add-fd", `fd=${number},set=${number}`);
@@ -127,13 +170,23 @@ export function monitorCommand(
   if (origin.type === "saved") {
     descriptors.push({ number: stateDescriptor, type: "file", path: origin.statePath, isWritable: false });
   }
-  return { arguments: args, environment: { LC_ALL: "C", ...preloaded }, descriptors };
+  if (zygote !== undefined) {
+    descriptors.push(
+      { number: zygoteDescriptors.threads, type: "threads" },
+      { number: zygoteDescriptors.requests, type: "requests", path: zygote.requestsPath },
+    );
+  }
+  return { arguments: args, environment: { LC_ALL: "C", ...preloaded }, descriptors, spares };
+}
+
+/** A command of the monitor's control protocol. */
+export interface MonitorRequest {
+  readonly command: string;
+  readonly args: Readonly<Record<string, unknown>>;
 }
 
 /** What has a monitor of a saved origin load its state; it then goes on if the state was saved of a running machine. */
-export function incomingCommands(
-  memory: "in the file" | "in the state",
-): readonly { readonly command: string; readonly args: Readonly<Record<string, unknown>> }[] {
+export function incomingCommands(memory: "in the file" | "in the state"): readonly MonitorRequest[] {
   const capabilities = [{ capability: "x-ignore-shared", state: memory === "in the file" }];
   return [
     { command: "migrate-set-capabilities", args: { capabilities } },
@@ -189,15 +242,16 @@ function originArguments(origin: Origin, kernelCommandLine: string): readonly st
   return ["-kernel", origin.kernelPath, "-append", kernelCommandLine, ...initramfs];
 }
 
+/** A machine's tap, for the launcher. */
+export function tapDescriptor({ namespacePath, tapName }: NonNullable<MachineSpec["network"]>): DescriptorSource {
+  // Seen from this process: a launcher that waits may be older than the namespace.
+  return { type: "tap", namespacePath: `/proc/${process.pid}/root${namespacePath}`, name: tapName };
+}
+
 function networkArguments(network: SlottedMachine["network"], add: AddDescriptor): readonly string[] {
   if (network === undefined) return [];
   const isPlaceholder = network === "placeholder";
-  const tap = add(
-    isPlaceholder
-      ? { type: "placeholder-tap" }
-      : // Seen from this process: a launcher that waits may be older than the namespace.
-        { type: "tap", namespacePath: `/proc/${process.pid}/root${network.namespacePath}`, name: network.tapName },
-  );
+  const tap = add(isPlaceholder ? { type: "placeholder-tap" } : tapDescriptor(network));
   // A fork's guest keeps the template's address until it is told its own.
   const mac = isPlaceholder ? "02:00:00:00:00:01" : network.macAddress;
   // Else every fork would announce its template's address to the world.
@@ -210,13 +264,16 @@ function networkArguments(network: SlottedMachine["network"], add: AddDescriptor
  * a disk that is not on a local device, and the guest is the only one who has to wait.
  */
 function throttleGroup(io: DiskLimits): string {
-  const limits = {
+  return JSON.stringify({ "qom-type": "throttle-group", id: throttleGroupId, limits: throttleLimits(io) });
+}
+
+function throttleLimits(io: DiskLimits): Readonly<Record<string, number | undefined>> {
+  return {
     "bps-read": io.readBytesPerSecond,
     "bps-write": io.writeBytesPerSecond,
     "iops-read": io.readIops,
     "iops-write": io.writeIops,
   };
-  return JSON.stringify({ "qom-type": "throttle-group", id: throttleGroupId, limits });
 }
 
 function throttled(tree: BlockNode): BlockNode {

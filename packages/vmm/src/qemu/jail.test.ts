@@ -30,6 +30,7 @@ describe("the jail, from the inside", { skip: isRoot ? false : "needs root" }, (
   async function inside(script: string, stderrBytes = 65_536, contents = ["handed over"]): Promise<string> {
     const held: { stderr?: Awaited<ReturnType<typeof open>> } = {};
     const plan = {
+      type: "monitor" as const,
       program: "/usr/bin/busybox",
       arguments: ["sh", "-c", `exec >&2; ${script}`],
       environment: { NAME: "value" },

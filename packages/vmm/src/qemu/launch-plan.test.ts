@@ -4,10 +4,11 @@ import { Duplex } from "node:stream";
 import { describe, it } from "node:test";
 import { temporaryDirectory } from "@isopod/base";
 import { failureOf } from "./launch.ts";
-import { encodeLaunchPlan, type LaunchPlan } from "./launch-plan.ts";
+import { encodeLaunchPlan, type MonitorPlan } from "./launch-plan.ts";
 import { launcherBinary } from "./launcher-binary.ts";
 
-const plan: LaunchPlan = {
+const plan: MonitorPlan = {
+  type: "monitor",
   program: "/usr/bin/true",
   arguments: ["a b", ""],
   environment: { LC_ALL: "C" },
@@ -56,7 +57,7 @@ describe("a launch plan", () => {
 
   it("is refused by the launcher when it is not one, by name of the step", async () => {
     assert.match(await answerTo("nonsense\0end\0"), /^error read-plan 0 unknown directive nonsense\n$/);
-    assert.match(await answerTo(encodeLaunchPlan({ ...plan, userId: 0 })), /^error read-plan 0 .*not be root\n$/);
+    assert.match(await answerTo(encodeLaunchPlan({ ...plan, userId: 0 })), /^error read-plan 0 .*not be root.*\n$/);
     assert.match(await answerTo("program\0/x\0"), /^error read-plan 0 .*before its end/);
   });
 });

@@ -1,9 +1,14 @@
-/** What the launcher builds and runs; each field is documented in `launcher/src/plan.rs`, which reads it. */
-export interface LaunchPlan {
+/** What the launcher is to do; each field is documented in `launcher/src/plan.rs`, which reads it. */
+export type LaunchPlan = MonitorPlan | ClonePlan;
+
+/** A jail to be built, and the monitor to run in it. */
+export interface MonitorPlan {
+  readonly type: "monitor";
   readonly program: string;
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
-  readonly userId: number;
+  /** Absent: a zygote, which is cloned to become others. */
+  readonly userId: number | undefined;
   readonly binds: readonly { readonly source: string; readonly target: string }[];
   readonly descriptorsAt?: string;
   readonly fileBytes?: number;
@@ -14,6 +19,24 @@ export interface LaunchPlan {
   readonly descriptors: readonly LaunchDescriptor[];
 }
 
+/** A clone of the zygote that takes requests at a path, with `descriptors` in the place of the zygote's. */
+export interface ClonePlan {
+  readonly type: "clone";
+  readonly zygote: string;
+  readonly userId: number;
+  readonly fileBytes: number;
+  readonly stderrBytes: number;
+  readonly descriptors: readonly LaunchDescriptor[];
+  /** What becomes of the zygote's other descriptors; those that are not named stay. */
+  readonly changes: readonly DescriptorChange[];
+}
+
+export type DescriptorChange = { readonly number: number } & (
+  | { readonly type: "drop" | "new-event" | "new-poll" }
+  /** Becomes the same as another one, which is given. */
+  | { readonly type: "copy"; readonly of: number }
+);
+
 /** Something opened outside the jail that the monitor finds under `number`. */
 export type LaunchDescriptor = { readonly number: number } & (
   | { readonly type: "file"; readonly path: string; readonly isWritable: boolean }
@@ -21,30 +44,53 @@ export type LaunchDescriptor = { readonly number: number } & (
   | { readonly type: "listen"; readonly path: string }
   | { readonly type: "tap"; readonly namespacePath: string; readonly name: string }
   | { readonly type: "placeholder-tap" }
-  /** The library that {@link LaunchPlan.environment} has preloaded. */
-  | { readonly type: "template-memory" }
+  /** Libraries that {@link MonitorPlan.environment} has preloaded. */
+  | { readonly type: "template-memory" | "zygote-library" }
+  /** Where a zygote takes requests. */
+  | { readonly type: "requests"; readonly path: string }
+  /** The list of its own threads. */
+  | { readonly type: "threads" }
 );
 
 /** The plan as NUL-terminated fields. Throws `RangeError` when a value contains NUL, which no path or argument can. */
 export function encodeLaunchPlan(plan: LaunchPlan): string {
+  const own = plan.type === "monitor" ? monitorFields(plan) : cloneFields(plan);
   const fields = [
-    ["program", plan.program],
-    ...plan.arguments.map((argument) => ["argument", argument]),
-    ...Object.entries(plan.environment).map(([name, value]) => ["environment", name, value]),
-    ["user", String(plan.userId)],
-    ...plan.binds.map((bind) => ["bind", bind.source, bind.target]),
-    ...(plan.descriptorsAt === undefined ? [] : [["descriptors-at", plan.descriptorsAt]]),
+    ...own,
     ...(plan.fileBytes === undefined ? [] : [["file-bytes", String(plan.fileBytes)]]),
-    ...(plan.hasKvm ? [["kvm"]] : []),
-    ...plan.cgroups.map((directory) => ["cgroup", directory]),
     ["stderr-bytes", String(plan.stderrBytes)],
-    ["oom-score", String(plan.outOfMemoryScore)],
     ...plan.descriptors.map(descriptorFields),
     ["end"],
   ].flat();
   const withNul = fields.find((field) => field.includes("\0"));
   if (withNul !== undefined) throw new RangeError(`${JSON.stringify(withNul)} contains a NUL character`);
   return fields.map((field) => `${field}\0`).join("");
+}
+
+function cloneFields(plan: ClonePlan): readonly (readonly string[])[] {
+  return [
+    ["clone-of", plan.zygote],
+    ["user", String(plan.userId)],
+    ...plan.changes.map((change) => [
+      change.type,
+      String(change.number),
+      ...(change.type === "copy" ? [String(change.of)] : []),
+    ]),
+  ];
+}
+
+function monitorFields(plan: MonitorPlan): readonly (readonly string[])[] {
+  return [
+    ["program", plan.program],
+    ...plan.arguments.map((argument) => ["argument", argument]),
+    ...Object.entries(plan.environment).map(([name, value]) => ["environment", name, value]),
+    plan.userId === undefined ? ["zygote"] : ["user", String(plan.userId)],
+    ...plan.binds.map((bind) => ["bind", bind.source, bind.target]),
+    ...(plan.descriptorsAt === undefined ? [] : [["descriptors-at", plan.descriptorsAt]]),
+    ...(plan.hasKvm ? [["kvm"]] : []),
+    ...plan.cgroups.map((directory) => ["cgroup", directory]),
+    ["oom-score", String(plan.outOfMemoryScore)],
+  ];
 }
 
 function descriptorFields(descriptor: LaunchDescriptor): readonly string[] {
@@ -60,7 +106,11 @@ function descriptorFields(descriptor: LaunchDescriptor): readonly string[] {
       return ["tap", number, descriptor.namespacePath, descriptor.name];
     case "placeholder-tap":
       return ["tap-placeholder", number];
+    case "requests":
+      return ["requests", number, descriptor.path];
     case "template-memory":
-      return ["template-memory", number];
+    case "zygote-library":
+    case "threads":
+      return [descriptor.type, number];
   }
 }

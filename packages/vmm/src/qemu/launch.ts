@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { Duplex } from "node:stream";
 import { VmmError, type VmmErrorCode } from "../errors.ts";
-import { encodeLaunchPlan, type LaunchPlan } from "./launch-plan.ts";
+import { encodeLaunchPlan, type LaunchPlan, type MonitorPlan } from "./launch-plan.ts";
 import type { Launchers } from "./launchers.ts";
 
 export interface LaunchOptions {
@@ -13,11 +13,16 @@ export interface LaunchOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Of a launcher that became the monitor: none. */
+const readyLine = /^ready(?: (?<pid>\d+))?\n$/;
+
 /**
- * Runs the launcher until it has become the monitor and returns that process.
- * Throws `VmmError`: `LaunchFailed`, `DiskUnavailable`, `TapUnavailable`, `CgroupUnavailable`, `NoSpace`.
+ * Runs the launcher until it has become the monitor and returns that process; undefined for a clone, which is a child of
+ * its zygote's. Throws `VmmError`: `LaunchFailed`, `DiskUnavailable`, `TapUnavailable`, `CgroupUnavailable`, `NoSpace`.
  */
-export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess> {
+export async function launch(plan: MonitorPlan, options: LaunchOptions): Promise<ChildProcess>;
+export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess | undefined>;
+export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<ChildProcess | undefined> {
   options.signal?.throwIfAborted();
   const cannotRun = (cause: unknown): VmmError =>
     new VmmError(`machine ${options.id}: the launcher ${options.launchers.path} cannot be run`, {
@@ -33,21 +38,25 @@ export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<
   if (streams === undefined) throw await spawned.then(() => new TypeError("the launcher has no streams"), cannotRun);
   const control = streams[3];
   if (!(control instanceof Duplex)) throw new TypeError("descriptor 3 of the launcher is not a stream");
-  const abort = () => child.kill("SIGKILL");
+  const abort = (): void => {
+    child.kill("SIGKILL");
+    // A zygote that never answers has the other end, and the launcher has done its part.
+    control.destroy();
+  };
   options.signal?.addEventListener("abort", abort);
   try {
     await spawned;
-    const pid = child.pid ?? 0;
     control.on("error", () => {});
     control.write(encodeLaunchPlan(plan));
     let answer = "";
     let mayRun = false;
     for await (const chunk of control) {
       answer += String(chunk);
-      if (answer === "ready\n") {
+      const ready = readyLine.exec(answer);
+      if (ready !== null && !mayRun) {
         answer = "";
         mayRun = true;
-        await options.record(pid);
+        await options.record(Number(ready.groups?.["pid"] ?? child.pid));
         control.write("go\n");
       }
       // The launcher says at most one more line, of bounded length; whatever says more is not the launcher.
@@ -55,7 +64,7 @@ export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<
     }
     options.signal?.throwIfAborted();
     // No word and the end of the conversation: the exec closed the launcher's side.
-    if (answer === "" && mayRun) return child;
+    if (answer === "" && mayRun) return plan.type === "monitor" ? child : undefined;
     throw failureOf(answer, options.id);
   } catch (cause) {
     child.kill("SIGKILL");

@@ -26,6 +26,8 @@ export interface MachineRecord {
   readonly cgroups: CgroupPaths;
   /** The quota of `Machine.limitCpu`. */
   readonly cpuMilli: number;
+  /** The name its monitor answers to: a clone's is its zygote's. Absent: `isopod-` and the id. */
+  readonly monitorName?: string;
   /** What a snapshot of it is made of; absent for a machine that cannot have one. */
   readonly saved?: SavedParts;
   readonly process?: ProcessIdentity;
@@ -65,7 +67,14 @@ function parse(text: string): MachineRecord | undefined {
   if (typeof cpuMilli !== "number") return undefined;
   const saved = parseSaved(record["saved"]);
   const cgroups = { version, cpu, memory, pids } as const;
-  const known = { id, cpuMilli, cgroups, ...(saved === undefined ? {} : { saved }) };
+  const name = record["monitorName"];
+  const known = {
+    id,
+    cpuMilli,
+    cgroups,
+    ...(saved === undefined ? {} : { saved }),
+    ...(typeof name === "string" ? { monitorName: name } : {}),
+  };
   if (!isRecord(identity)) return known;
   const { pid, startTicks, bootId } = identity;
   if (typeof pid !== "number" || typeof startTicks !== "string" || typeof bootId !== "string") return undefined;

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { systemErrorCode } from "@isopod/base";
+import { type Clock, systemErrorCode } from "@isopod/base";
 
 /** A process, told apart from any later one with the same number. */
 export interface ProcessIdentity {
@@ -18,6 +18,14 @@ export async function identifyProcess(pid: number): Promise<ProcessIdentity | un
 
 export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
   return (await startTicksOf(identity.pid)) === identity.startTicks && (await readBootId()) === identity.bootId;
+}
+
+/** Kills a process whose parent is another, and returns when it is gone. */
+export async function endProcess(identity: ProcessIdentity, clock: Clock): Promise<void> {
+  while (await isRunning(identity)) {
+    process.kill(identity.pid, "SIGKILL");
+    await clock.sleep(10);
+  }
 }
 
 async function startTicksOf(pid: number): Promise<string | undefined> {

@@ -42,6 +42,8 @@ export interface QemuMachineParts {
   readonly stderr: FileHandle | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Settles when the monitor is in its cgroup; absent for one that began in it. A machine that cannot be is ended. */
+  readonly joined?: Promise<void>;
   /** For the machines that a snapshot takes. */
   readonly settings: BootSettings;
   /** Called once, when the machine is gone or detached. */
@@ -77,6 +79,10 @@ export class QemuMachine implements Machine {
     const ending = Promise.withResolvers<MachineExit>();
     this.exited = ending.promise;
     void this.#settle(ending.resolve);
+    parts.joined?.catch((error: unknown) => {
+      parts.logger.error({ machine: this.id, error }, "a machine could not join its cgroup and is ended");
+      void this.#killProcess();
+    });
   }
 
   async limitCpu(): Promise<void> {
@@ -153,6 +159,19 @@ export class QemuMachine implements Machine {
       if (isRecord(answer) && answer["status"] !== "inmigrate") return;
       await clock.sleep(loadPollMs, signal);
     }
+  }
+
+  /** The descriptors in the monitor's sets: those it was given, it has copied. Of each set, the last. */
+  async descriptorSets(): Promise<ReadonlyMap<number, number>> {
+    const answer = await this.#parts.qmp.execute("query-fdsets");
+    const numbers = new Map<number, number>();
+    for (const set of Array.isArray(answer) ? answer.filter(isRecord) : []) {
+      for (const one of Array.isArray(set["fds"]) ? set["fds"].filter(isRecord) : []) {
+        if (typeof set["fdset-id"] === "number" && typeof one["fd"] === "number")
+          numbers.set(set["fdset-id"], one["fd"]);
+      }
+    }
+    return numbers;
   }
 
   detach(): void {
@@ -256,6 +275,7 @@ export class QemuMachine implements Machine {
     await qmp.closed;
     if (this.#detached.signal.aborted) return;
     await this.#awaitEnd();
+    await this.#parts.joined?.catch(() => {});
     const how = await reaped;
     this.#isGone = true;
 

@@ -1,10 +1,11 @@
-import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Clock, describeError, type Logger, systemClock } from "@isopod/base";
 import type { Accelerator, Machine, MachineSpec, Template, Vmm } from "../contract.ts";
-import { VmmError } from "../errors.ts";
+import { VmmError, type VmmErrorCode } from "../errors.ts";
 import { type AcceleratorChoice, chooseAccelerator, hostCpuModel } from "./accelerator.ts";
 import { findCgroupRoots } from "./cgroup.ts";
+import { monitorName } from "./command-line.ts";
 import { launcherBinary } from "./launcher-binary.ts";
 import { Launchers } from "./launchers.ts";
 import { machineFiles, type MachineRecord, readMachineRecord } from "./machine-record.ts";
@@ -82,6 +83,16 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
   return new QemuVmm(accelerator, version, bootSettings, templates);
 }
 
+/** A clone takes some twenty milliseconds; on an overloaded host a fork would take as long as this. */
+const cloneMs = 10_000;
+/** Errors that a start without a zygote would end with as well. */
+const callersFaults: ReadonlySet<VmmErrorCode> = new Set([
+  "InvalidSpec",
+  "NoSpace",
+  "TapUnavailable",
+  "DiskUnavailable",
+  "CgroupUnavailable",
+]);
 /** How long a monitor found again may take to greet: it is idle, but the host may be overloaded. */
 const greetingMs = 10_000;
 
@@ -107,11 +118,42 @@ class QemuVmm implements Vmm {
   async fork(spec: MachineSpec, template: Template, signal?: AbortSignal): Promise<Machine> {
     if (!(template instanceof SavedTemplate)) throw new TypeError("the template is not one of this monitor");
     checkFork(spec, template);
+    const clone = await this.#clone(spec, template, signal);
+    if (clone !== undefined) return clone;
     const { statePath, scratchBacking } = template;
     return await template.use(async (path) => {
       const memory = { path, isShared: false };
       return await this.#start(spec, { type: "saved", memory, statePath, scratchBacking }, signal);
     });
+  }
+
+  /** Undefined when the template has no zygote that could become this machine, or it failed to. */
+  async #clone(
+    spec: MachineSpec,
+    template: SavedTemplate,
+    signal: AbortSignal | undefined,
+  ): Promise<Machine | undefined> {
+    const { zygote } = template;
+    const [, scratch] = spec.disks;
+    if (zygote === undefined || scratch?.type !== "qcow2" || !zygote.canBecome(spec)) return undefined;
+    const deadline = AbortSignal.timeout(cloneMs);
+    const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+    // Beside the disk it was given, which stays as it is in case there is no clone.
+    const scratchPath = `${scratch.path}.clone`;
+    try {
+      await zygote.copyScratch(scratchPath, spec.userId);
+      const machine = await this.#start(spec, zygote.beginning(spec, scratchPath), until);
+      await rename(scratchPath, scratch.path);
+      return machine;
+    } catch (error) {
+      await rm(scratchPath, { force: true });
+      signal?.throwIfAborted();
+      if (error instanceof VmmError && callersFaults.has(error.code)) throw error;
+      const reason = describeError(error);
+      this.#settings.logger.warn({ template: template.id, machine: spec.id, reason }, "a zygote made no clone");
+      await template.dropZygote();
+      return undefined;
+    }
   }
 
   async #start(spec: MachineSpec, beginning: Beginning, signal: AbortSignal | undefined): Promise<Machine> {
@@ -188,7 +230,7 @@ class QemuVmm implements Vmm {
     try {
       qmp = await QmpClient.connect(join(directory, machineFiles.qmp), { timeoutMs: greetingMs });
       const answer = await qmp.execute("query-name");
-      if (!isRecord(answer) || answer["name"] !== `isopod-${record.id}`) {
+      if (!isRecord(answer) || answer["name"] !== (record.monitorName ?? monitorName(record.id))) {
         throw new VmmError(`the monitor in ${directory} is not that of machine ${record.id}`, {
           code: "MonitorFailed",
           stage: "boot",

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { VmmError } from "../errors.ts";
+import type { MonitorRequest } from "./command-line.ts";
 import { encodeCommand, LineSplitter, parseMessage, type QmpMessage } from "./qmp-codec.ts";
 
 export interface QmpOptions {
@@ -10,7 +11,7 @@ export interface QmpOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   /** Commands that follow the negotiation without a pause; `connect` fails with the first that is refused. */
-  readonly first?: readonly { readonly command: string; readonly args: Readonly<Record<string, unknown>> }[];
+  readonly first?: readonly MonitorRequest[];
 }
 
 type EventListener = (name: string, data: Readonly<Record<string, unknown>>) => void;

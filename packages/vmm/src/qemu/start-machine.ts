@@ -5,22 +5,25 @@ import { type Clock, type Logger, systemErrorCode } from "@isopod/base";
 import type { Accelerator } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { checkMachineSpec } from "../machine-spec.ts";
-import { type CgroupPaths, cgroupDirectories, createCgroup, machineCgroup } from "./cgroup.ts";
+import type { BackingFile } from "./block-nodes.ts";
+import { type CgroupPaths, cgroupDirectories, createCgroup, joinCgroup, machineCgroup } from "./cgroup.ts";
 import {
   descriptorDirectory,
   incomingCommands,
   type MemoryFile,
   monitorCommand,
+  type MonitorRequest,
   type Origin,
   type SlottedMachine,
 } from "./command-line.ts";
 import { launch } from "./launch.ts";
-import type { LaunchPlan } from "./launch-plan.ts";
+import type { ClonePlan, MonitorPlan } from "./launch-plan.ts";
 import type { Launchers } from "./launchers.ts";
 import { machineFiles, type MachineRecord, type SavedParts, writeMachineRecord } from "./machine-record.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { QemuMachine, readTail, removeMachineTraces, stderrBytes } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp-client.ts";
+import { endProcess } from "./process-identity.ts";
 
 /** How machines are booted here; the same for all of one `Vmm`. Paths are the host's. */
 export interface BootSettings {
@@ -45,7 +48,18 @@ const monitorStartMs = 30_000;
 export type Beginning =
   | { readonly type: "kernel"; readonly memory?: MemoryFile }
   /** With `isHeld` the memory is in the state too. */
-  | (Origin & { readonly type: "saved" });
+  | (Origin & { readonly type: "saved" })
+  | CloneBeginning;
+
+/** As a clone of a zygote, which stands still until the commands let it go on. */
+export interface CloneBeginning {
+  readonly type: "clone";
+  readonly plan: ClonePlan;
+  readonly commands: readonly MonitorRequest[];
+  /** What the zygote's monitor answers to. */
+  readonly monitorName: string;
+  readonly scratchBacking: readonly BackingFile[];
+}
 
 /** Starts a machine; returns once its monitor answers. Throws `VmmError`, having left nothing behind. */
 export async function startMachine(
@@ -59,10 +73,16 @@ export async function startMachine(
   signal?.throwIfAborted();
   const cgroups = machineCgroup(settings.cgroupRoots, spec.id);
   const saved = savedParts(spec, beginning);
-  const base = { id: spec.id, cpuMilli: spec.limits.cpuMilli, cgroups };
-  const record: MachineRecord = saved === undefined ? base : { ...base, saved };
+  const isClone = beginning.type === "clone";
+  const record: MachineRecord = {
+    id: spec.id,
+    cpuMilli: spec.limits.cpuMilli,
+    cgroups,
+    ...(saved === undefined ? {} : { saved }),
+    ...(isClone ? { monitorName: beginning.monitorName } : {}),
+  };
   // Held here as soon as it exists, because the clean-up below needs it wherever the boot stopped.
-  const started: { process?: ProcessIdentity; stderr?: FileHandle; child?: ChildProcess } = {};
+  const started: { process?: ProcessIdentity; stderr?: FileHandle; child?: ChildProcess; joined?: Promise<void> } = {};
   await checkEmpty(spec);
   await writeRecord(spec, record);
   try {
@@ -74,7 +94,7 @@ export async function startMachine(
     throw error;
   }
   try {
-    const child = await launch(launchPlan(spec, settings, beginning, cgroups), {
+    const child = await launch(isClone ? beginning.plan : launchPlan(spec, settings, beginning, cgroups), {
       launchers: settings.launchers,
       id: spec.id,
       signal,
@@ -82,28 +102,37 @@ export async function startMachine(
         const identity = await identifyProcess(pid);
         if (identity === undefined) throw new Error(`the launcher, process ${pid}, is gone`);
         started.process = identity;
+        // Beside what comes next: see the launcher's `join_cgroups`, which a clone was made too late for.
+        if (isClone) started.joined = joinCgroup(cgroups, pid);
+        started.joined?.catch(() => {});
         started.stderr = await open(`/proc/${pid}/fd/2`, "r");
         await writeRecord(spec, { ...record, process: identity });
       },
     });
-    started.child = child;
-    const { process: identity, stderr } = started;
+    if (child !== undefined) started.child = child;
+    const { process: identity, stderr, joined } = started;
     if (identity === undefined || stderr === undefined) throw new Error("the launcher ran without being recorded");
     const qmp = await connectToMonitor(spec, beginning, child, stderr, signal);
     const { clock, logger } = settings;
     const { directory } = spec;
     const parts = { directory, record, process: identity, qmp, child, stderr, clock, logger, onForgotten, settings };
-    return new QemuMachine(parts);
+    return new QemuMachine(joined === undefined ? parts : { ...parts, joined });
   } catch (error) {
     await endChild(started.child);
+    if (isClone && started.process !== undefined) await endProcess(started.process, settings.clock);
     await started.stderr?.close();
     await removeMachineTraces(spec.directory, record, settings.clock);
     throw error;
   }
 }
 
-/** What the launcher is told of a machine. */
-export function launchPlan(spec: SlottedMachine, settings: BootSettings, beginning: Beginning, cgroups: CgroupPaths) {
+/** What the launcher is told of a machine that is no clone. */
+export function launchPlan(
+  spec: SlottedMachine,
+  settings: BootSettings,
+  beginning: Exclude<Beginning, CloneBeginning>,
+  cgroups: CgroupPaths,
+): MonitorPlan & { readonly spares: readonly number[] } {
   const binds = beginning.type === "saved" ? [] : kernelBinds(settings);
   const origin: Origin =
     beginning.type === "saved"
@@ -114,19 +143,23 @@ export function launchPlan(spec: SlottedMachine, settings: BootSettings, beginni
           initramfsPath: settings.initramfsPath === undefined ? undefined : "/initramfs",
         };
   const command = monitorCommand(spec, settings.accelerator, settings.commandLine, origin);
+  const isZygote = beginning.type === "saved" && beginning.zygote !== undefined;
   return {
+    type: "monitor",
     program: settings.program,
     arguments: command.arguments,
     environment: command.environment,
-    userId: spec.userId,
+    userId: isZygote ? undefined : spec.userId,
     binds,
     descriptorsAt: descriptorDirectory,
-    fileBytes: largestFileBytes(spec),
+    // Each clone of a zygote has its own.
+    ...(isZygote ? {} : { fileBytes: largestFileBytes(spec) }),
     hasKvm: settings.accelerator === "kvm",
     cgroups: cgroupDirectories(cgroups),
     stderrBytes,
     outOfMemoryScore,
     descriptors: command.descriptors,
+    spares: command.spares,
   };
 }
 
@@ -136,18 +169,18 @@ function savedParts(spec: SlottedMachine, beginning: Beginning): SavedParts | un
   if (spec.network === undefined || scratch?.type !== "qcow2") return undefined;
   const { path, sizeBytes, backingPath } = scratch;
   const own = backingPath === undefined ? [] : [{ format: "raw", path: backingPath } as const];
-  const backing = beginning.type === "saved" ? beginning.scratchBacking : own;
+  const backing = beginning.type === "kernel" ? own : beginning.scratchBacking;
   const serials = spec.disks.map((disk) => disk.serial);
   return { vcpus: spec.vcpus, memoryMiB: spec.memoryMiB, serials, scratch: { path, sizeBytes, backing } };
 }
 
-function kernelBinds({ kernelPath, initramfsPath }: BootSettings): LaunchPlan["binds"] {
+function kernelBinds({ kernelPath, initramfsPath }: BootSettings): MonitorPlan["binds"] {
   const kernel = { source: kernelPath, target: "kernel" };
   return initramfsPath === undefined ? [kernel] : [kernel, { source: initramfsPath, target: "initramfs" }];
 }
 
 /** A disk with its metadata, or what is saved of the memory: the monitor has no reason to write a larger file. */
-function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
+export function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
   const sizes = disks.map((disk) => (disk.type === "qcow2" ? disk.sizeBytes : 0));
   return Math.ceil(Math.max(memoryMiB * mebibyte, ...sizes) * 1.01) + 64 * mebibyte;
 }
@@ -156,15 +189,14 @@ function largestFileBytes({ memoryMiB, disks }: SlottedMachine): number {
 async function connectToMonitor(
   spec: SlottedMachine,
   beginning: Beginning,
-  child: ChildProcess,
+  child: ChildProcess | undefined,
   stderr: FileHandle,
   signal: AbortSignal | undefined,
 ): Promise<QmpClient> {
   try {
     return await QmpClient.connect(join(spec.directory, machineFiles.qmp), {
       timeoutMs: monitorStartMs,
-      first:
-        beginning.type === "kernel" ? [] : incomingCommands(beginning.isHeld === true ? "in the state" : "in the file"),
+      first: firstCommands(beginning),
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (cause) {
@@ -182,6 +214,17 @@ async function connectToMonitor(
         cause,
       },
     );
+  }
+}
+
+function firstCommands(beginning: Beginning): readonly MonitorRequest[] {
+  switch (beginning.type) {
+    case "kernel":
+      return [];
+    case "saved":
+      return incomingCommands(beginning.isHeld === true ? "in the state" : "in the file");
+    case "clone":
+      return beginning.commands;
   }
 }
 

@@ -62,7 +62,7 @@ export class Intruder implements AsyncDisposable {
       const child = await this.#template.use(async (path) => {
         const memory = { path, isShared: false };
         const beginning = { type: "saved", memory, statePath, scratchBacking } as const;
-        const plan: LaunchPlan = launchPlan(spec, settings, beginning, cgroups);
+        const plan = launchPlan(spec, settings, beginning, cgroups);
         const program = ["-I", "-S", "-B", "-c", await readFile(script, "utf8"), task, JSON.stringify(worldOf(plan))];
         return await launch(
           { ...plan, arguments: program },

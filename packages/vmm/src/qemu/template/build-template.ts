@@ -1,16 +1,13 @@
 import { chmod, chown, mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { greetGuest, placeholderImage } from "@isopod/guest";
-import type { TemplateShape } from "../../contract.ts";
+import type { MakeScratch, TemplateShape } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { SlottedMachine } from "../command-line.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { stampOfFiles, templateFiles } from "./template-files.ts";
 import { imageBytes, makeWorkMemory, workMachine, workUserId } from "./work-machine.ts";
-
-/** Makes an empty scratch disk at `path` for that user; `backingPath` is the raw file below it. */
-export type MakeScratch = (path: string, userId: number) => Promise<{ readonly backingPath: string }>;
 
 /** Under emulation on a busy host a boot takes seconds; one that takes this long does not come. */
 const bootMs = 120_000;

@@ -1,6 +1,6 @@
 import type { Clock } from "@isopod/base";
 import { readMachineRecord } from "../machine-record.ts";
-import { isRunning, type ProcessIdentity } from "../process-identity.ts";
+import { endProcess } from "../process-identity.ts";
 import { removeMachineTraces } from "../qemu-machine.ts";
 
 /**
@@ -11,13 +11,6 @@ export async function endAbandoned(directory: string, clock: Clock): Promise<voi
   const record = await readMachineRecord(directory);
   if (record === undefined) return;
   const { process: identity } = record;
-  if (identity !== undefined) await end(identity, clock);
+  if (identity !== undefined) await endProcess(identity, clock);
   await removeMachineTraces(directory, record, clock);
-}
-
-async function end(identity: ProcessIdentity, clock: Clock): Promise<void> {
-  while (await isRunning(identity)) {
-    process.kill(identity.pid, "SIGKILL");
-    await clock.sleep(10);
-  }
 }

@@ -6,6 +6,7 @@ import type { BackingFile } from "../block-nodes.ts";
 import { loadMemory } from "./load-memory.ts";
 import { diskBytesOf, readManifest, stampOfFiles, templateFiles, type TemplateManifest } from "./template-files.ts";
 import { digestOfFiles } from "./template-key.ts";
+import type { Zygote } from "./zygote.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -20,6 +21,8 @@ export class SavedTemplate implements Template {
   readonly #launcherPath: string;
   #memory: Promise<FileHandle> | undefined;
   readonly #uses = new Set<Promise<unknown>>();
+  #making: Promise<void> | undefined;
+  #zygote: Zygote | undefined;
 
   private constructor(directory: string, manifest: TemplateManifest, sizeBytes: number, launcherPath: string) {
     this.id = manifest.id;
@@ -40,6 +43,34 @@ export class SavedTemplate implements Template {
 
   get isLoaded(): boolean {
     return this.#memory !== undefined;
+  }
+
+  get hasZygote(): boolean {
+    return this.#zygote !== undefined;
+  }
+
+  get zygote(): Zygote | undefined {
+    return this.#zygote;
+  }
+
+  /** Makes one if there is none; a second call waits for the first. */
+  async keepZygote(make: () => Promise<Zygote>): Promise<void> {
+    if (this.#zygote !== undefined) return;
+    this.#making ??= make()
+      .then((zygote) => {
+        this.#zygote = zygote;
+      })
+      .finally(() => {
+        this.#making = undefined;
+      });
+    await this.#making;
+  }
+
+  async dropZygote(): Promise<void> {
+    await this.#making?.catch(() => {});
+    const zygote = this.#zygote;
+    this.#zygote = undefined;
+    await zygote?.end();
   }
 
   get statePath(): string {
@@ -76,8 +107,9 @@ export class SavedTemplate implements Template {
     }
   }
 
-  /** Gives the memory back, once no machine has it. */
+  /** Gives the memory back, once no machine has it, and ends the zygote. */
   async unload(): Promise<void> {
+    await this.dropZygote();
     const memory = this.#memory;
     this.#memory = undefined;
     const handle = await memory?.catch(() => undefined);

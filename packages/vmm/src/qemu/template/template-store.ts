@@ -1,16 +1,19 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, type Logger } from "@isopod/base";
-import type { Template, TemplateShape, Templates } from "../../contract.ts";
+import type { MakeScratch, Template, TemplateShape, Templates } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
-import { buildTemplate, type MakeScratch } from "./build-template.ts";
+import { buildTemplate } from "./build-template.ts";
 import { endAbandoned } from "./end-abandoned.ts";
 import { SavedTemplate } from "./saved-template.ts";
 import { type TemplateBase, templateId } from "./template-key.ts";
+import { endZygote, Zygote } from "./zygote.ts";
 
 /** What templates that are being made are called until they are whole. */
 const unfinished = ".unfinished";
+/** In the directory of its template. */
+const zygoteName = "zygote";
 
 /**
  * The booted templates of one directory. `DIRECTORY/ID/` is one that is whole; others are removed when the store is
@@ -38,8 +41,12 @@ export class TemplateStore implements Templates {
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
       const template = await SavedTemplate.open(path, settings.launchers.path);
-      if (template?.id === name && templateId(base, template.shape) === name) store.#known.set(name, template);
-      else await removeRemains(path, settings);
+      if (template?.id === name && templateId(base, template.shape) === name) {
+        await endZygote(join(path, zygoteName), settings);
+        store.#known.set(name, template);
+      } else {
+        await removeRemains(path, settings);
+      }
     }
     return store;
   }
@@ -83,6 +90,22 @@ export class TemplateStore implements Templates {
       });
       if (template !== undefined) return template;
     }
+  }
+
+  async keepZygote(template: Template, makeScratch: MakeScratch, signal?: AbortSignal): Promise<void> {
+    if (this.#settings.accelerator === "kvm" || !(template instanceof SavedTemplate)) return;
+    // One that was dropped while this was asked for would leave its files behind.
+    if (this.#known.get(template.id) !== template) return;
+    const path = join(template.directory, zygoteName);
+    await template.keepZygote(async () => {
+      const zygote = await Zygote.make(path, template, makeScratch, this.#settings, signal);
+      this.#logger.info({ template: template.id, ...template.shape }, "a template has a zygote");
+      return zygote;
+    });
+  }
+
+  async dropZygote(template: Template): Promise<void> {
+    if (template instanceof SavedTemplate) await template.dropZygote();
   }
 
   async remove(id: string): Promise<void> {
@@ -146,6 +169,7 @@ interface Building {
 /** Removes what a service that was killed left of a template: first the machine it was making it with, if that runs. */
 async function removeRemains(path: string, settings: BootSettings): Promise<void> {
   await endAbandoned(join(path, "machine"), settings.clock);
+  await endZygote(join(path, zygoteName), settings);
   await rm(path, { recursive: true, force: true });
 }
 

@@ -1,0 +1,62 @@
+import { describeError, type Logger } from "@isopod/base";
+import type { Template, Vmm } from "@isopod/vmm";
+import type { ScratchDisks } from "@isopod/volume";
+
+/** Those of the templates used last; each takes some 100 MiB of memory. */
+const zygotesMax = 4;
+/** After the last start: making a zygote takes a processor for most of a second. */
+const delayMs = 1000;
+
+export interface ZygotesOptions {
+  readonly vmm: Vmm;
+  readonly scratch: ScratchDisks;
+  readonly logger: Logger;
+  /** The templates that were used here, the last one first. */
+  readonly used: () => Promise<readonly Template[]>;
+}
+
+/** Keeps zygotes of the templates that are in use. Starts do without them when there are none. */
+export class Zygotes {
+  readonly #options: ZygotesOptions;
+  readonly #stopped = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  /** Never rejects. */
+  #keeping: Promise<void> = Promise.resolve();
+
+  constructor(options: ZygotesOptions) {
+    this.#options = options;
+  }
+
+  /** Once starts have paused: they are what it is done for. */
+  keepSoon(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#keeping = this.#keeping.then(async () => await this.#keep());
+    }, delayMs).unref();
+  }
+
+  async close(): Promise<void> {
+    this.#stopped.abort(new Error("the node agent stops"));
+    clearTimeout(this.#timer);
+    await this.#keeping;
+  }
+
+  async #keep(): Promise<void> {
+    const { vmm, scratch, logger } = this.#options;
+    const { signal } = this.#stopped;
+    const used = await this.#options.used();
+    for (const template of used.slice(zygotesMax)) await vmm.templates.dropZygote(template);
+    for (const template of used.slice(0, zygotesMax)) {
+      if (signal.aborted) return;
+      const makeScratch = async (path: string, userId: number) =>
+        await scratch.create(path, template.shape.scratchBytes, userId, signal);
+      try {
+        await vmm.templates.keepZygote(template, makeScratch, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.warn({ template: template.id, reason: describeError(error) }, "instances start without a zygote");
+      }
+    }
+  }
+}

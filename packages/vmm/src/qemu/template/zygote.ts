@@ -1,0 +1,280 @@
+import { constants, copyFile, chown, mkdir, readdir, readlink, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { rehearsalImage, rehearse } from "@isopod/guest";
+import type { MachineSpec, MakeScratch } from "../../contract.ts";
+import { VmmError } from "../../errors.ts";
+import { plugCommands } from "../block-nodes.ts";
+import { limitDisksCommand, monitorName, tapDescriptor } from "../command-line.ts";
+import type { DescriptorChange, LaunchDescriptor } from "../launch-plan.ts";
+import { machineFiles } from "../machine-record.ts";
+import { identifyProcess, isRunning, type ProcessIdentity } from "../process-identity.ts";
+import { stderrBytes } from "../qemu-machine.ts";
+import {
+  type BootSettings,
+  type CloneBeginning,
+  largestFileBytes,
+  launchPlan,
+  startMachine,
+} from "../start-machine.ts";
+import { endAbandoned } from "./end-abandoned.ts";
+import type { SavedTemplate } from "./saved-template.ts";
+import { imageBytes, workMachine, workUserId } from "./work-machine.ts";
+
+/** What a zygote has open. */
+interface ZygoteDescriptors {
+  /** As its launcher was told. */
+  readonly planned: readonly LaunchDescriptor[];
+  /** What becomes of the others in every clone. */
+  readonly changes: readonly DescriptorChange[];
+  /** Descriptor sets that lead nowhere, and under which number each leads there. */
+  readonly spares: readonly { readonly set: number; readonly number: number }[];
+}
+
+/** Where it takes requests, in its machine's directory. */
+const requestsName = "clone.sock";
+/** The second translates what the first took another way through, and the third hardly anything. */
+const rehearsals = 3;
+/** Of each rehearsal: the first takes half a second. */
+const rehearsalMs = 60_000;
+/** What clones use before they are in their own cgroup is accounted to the zygote. */
+const clonesMemoryMiB = 4096;
+const clonesThreads = 4096;
+const clonesCpus = 64;
+/** Nobody is reached by it. */
+const rehearsedNetwork = Object.freeze({
+  macAddress: "02:00:00:00:00:02",
+  address: "10.64.0.2",
+  gatewayAddress: "169.254.1.1",
+  gatewayMacAddress: "02:ff:00:00:00:01",
+  mtu: 1450,
+});
+const looksForQuiet = 200;
+const lookIntervalMs = 10;
+
+/**
+ * A fork of a template that has rehearsed the start of an instance, was taken back, and stands still, to be cloned with
+ * its whole monitor process: a clone has the monitor's translation of all guest code that a start runs (see
+ * docs/decisions/019). It runs no tenant's code, and has no network.
+ */
+export class Zygote {
+  readonly template: SavedTemplate;
+  readonly #directory: string;
+  readonly #settings: BootSettings;
+  readonly #process: ProcessIdentity;
+  readonly #monitorName: string;
+  readonly #descriptors: ZygoteDescriptors;
+
+  private constructor(
+    template: SavedTemplate,
+    directory: string,
+    settings: BootSettings,
+    process: ProcessIdentity,
+    name: string,
+    descriptors: ZygoteDescriptors,
+  ) {
+    this.template = template;
+    this.#directory = directory;
+    this.#settings = settings;
+    this.#process = process;
+    this.#monitorName = name;
+    this.#descriptors = descriptors;
+  }
+
+  /** In a new directory. A failure leaves nothing behind. */
+  static async make(
+    directory: string,
+    template: SavedTemplate,
+    makeScratch: MakeScratch,
+    settings: BootSettings,
+    signal: AbortSignal | undefined,
+  ): Promise<Zygote> {
+    const machineDirectory = join(directory, "machine");
+    await mkdir(machineDirectory, { recursive: true, mode: 0o700 });
+    try {
+      const imagePath = join(directory, "image");
+      await writeFile(imagePath, rehearsalImage());
+      // The nodes above it keep this size, whatever disk comes in its place.
+      await truncate(imagePath, imageBytes);
+      const scratchPath = join(directory, "scratch.qcow2");
+      await makeScratch(scratchPath, workUserId);
+      const { id, shape, statePath, scratchBacking } = template;
+      const base = workMachine(`zygote-${id}-${process.pid}`, machineDirectory, shape, [
+        { type: "socket", serial: "image", path: imagePath },
+        { type: "qcow2", serial: "scratch", path: scratchPath, sizeBytes: shape.scratchBytes },
+      ]);
+      const limits = {
+        cpuMilli: clonesCpus * 1000,
+        memoryMiB: base.limits.memoryMiB + clonesMemoryMiB,
+        pids: clonesThreads,
+      };
+      const spec = { ...base, limits };
+      return await template.use(async (path) => {
+        const zygote = { requestsPath: join(directory, requestsName) };
+        const beginning = {
+          type: "saved",
+          memory: { path, isShared: false },
+          statePath,
+          scratchBacking,
+          zygote,
+        } as const;
+        const machine = await startMachine(spec, settings, beginning, () => {}, signal);
+        try {
+          for (let count = 0; count < rehearsals; count++) {
+            await rehearse({
+              socketPath: machine.agentSocketPath,
+              timeoutMs: rehearsalMs,
+              network: rehearsedNetwork,
+              ...(signal === undefined ? {} : { signal }),
+            });
+          }
+          await machine.pause();
+          const identity = await identifyProcess(machine.pid);
+          if (identity === undefined) throw new Error("its monitor ended");
+          const sets = await machine.descriptorSets();
+          machine.detach();
+          const { descriptors: planned, spares } = launchPlan(spec, settings, beginning, settings.cgroupRoots);
+          const changes = await changesOf(machine.pid, planned, settings);
+          const descriptors = {
+            planned,
+            changes,
+            spares: spares.map((set) => ({ set, number: sets.get(set) ?? set })),
+          };
+          return new Zygote(template, directory, settings, identity, monitorName(spec.id), descriptors);
+        } catch (error) {
+          await machine.kill().catch(() => {});
+          throw error;
+        }
+      });
+    } catch (cause) {
+      await endZygote(directory, settings);
+      signal?.throwIfAborted();
+      throw new VmmError(`template ${template.id} has no zygote: ${cause instanceof Error ? cause.message : cause}`, {
+        code: "TemplateFailed",
+        stage: "template",
+        object: template.id,
+        remedy: "Instances are forked from the template itself meanwhile, which takes longer.",
+        cause,
+      });
+    }
+  }
+
+  /** Whether a machine can be made of it: with an image and a scratch disk, and no more parts than there is room for. */
+  canBecome({ disks }: MachineSpec): boolean {
+    const [image] = disks;
+    return disks.length === 2 && image?.type === "parts" && image.parts.length < this.#descriptors.spares.length;
+  }
+
+  /** Makes the disk that goes with the guest's memory, at `path`. */
+  async copyScratch(path: string, userId: number): Promise<void> {
+    await copyFile(this.#scratchPath, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+    await chown(path, userId, userId);
+  }
+
+  /** For a machine whose scratch disk is at `scratchPath`. */
+  beginning(spec: MachineSpec, scratchPath: string): CloneBeginning {
+    const descriptors: LaunchDescriptor[] = [];
+    const numberOf = (is: (one: LaunchDescriptor) => boolean): number => {
+      const found = this.#descriptors.planned.find(is);
+      if (found === undefined) throw new Error("a zygote lacks a descriptor");
+      return found.number;
+    };
+    const replace = (name: string): void => {
+      const number = numberOf((one) => one.type === "listen" && one.path.endsWith(`/${name}`));
+      descriptors.push({ number, type: "listen", path: join(spec.directory, name) });
+    };
+    replace(machineFiles.qmp);
+    replace(machineFiles.agent);
+    if (spec.network !== undefined) {
+      descriptors.push({ number: numberOf((one) => one.type === "placeholder-tap"), ...tapDescriptor(spec.network) });
+    }
+    const isScratch = (one: LaunchDescriptor): boolean => one.type === "file" && one.path === this.#scratchPath;
+    descriptors.push({ number: numberOf(isScratch), type: "file", path: scratchPath, isWritable: true });
+    const spares = [...this.#descriptors.spares];
+    const [image] = spec.disks;
+    const plugged =
+      image?.type === "parts"
+        ? plugCommands(image.parts, "disk0", (descriptor) => {
+            const spare = spares.shift();
+            if (spare === undefined) throw new Error("an image has more parts than a zygote has room for");
+            descriptors.push({ number: spare.number, ...descriptor });
+            return spare.set;
+          })
+        : [];
+    const { io } = spec.limits;
+    return {
+      type: "clone",
+      plan: {
+        type: "clone",
+        zygote: join(this.#directory, requestsName),
+        userId: spec.userId,
+        fileBytes: largestFileBytes(spec),
+        stderrBytes,
+        descriptors,
+        changes: this.#descriptors.changes,
+      },
+      commands: [...plugged, ...(io === undefined ? [] : [limitDisksCommand(io)]), { command: "cont", args: {} }],
+      monitorName: this.#monitorName,
+      scratchBacking: this.template.scratchBacking,
+    };
+  }
+
+  /** It may have been killed by somebody. */
+  async isAlive(): Promise<boolean> {
+    return await isRunning(this.#process);
+  }
+
+  /** Machines that were cloned from it live on. */
+  async end(): Promise<void> {
+    await endZygote(this.#directory, this.#settings);
+  }
+
+  get #scratchPath(): string {
+    return join(this.#directory, "scratch.qcow2");
+  }
+}
+
+/** Ends the zygote of that directory, if there is one, also of a service that was killed. */
+export async function endZygote(directory: string, settings: BootSettings): Promise<void> {
+  await endAbandoned(join(directory, "machine"), settings.clock);
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** What becomes in a clone of what the zygote has open. The rest is replaced, or only read and not worth a change. */
+async function changesOf(
+  pid: number,
+  planned: readonly LaunchDescriptor[],
+  settings: BootSettings,
+): Promise<readonly DescriptorChange[]> {
+  const open = await openWhenQuiet(pid, planned, settings);
+  const scratch = planned.find((one) => one.type === "file" && one.isWritable);
+  const scratchTarget = scratch === undefined ? undefined : open.get(scratch.number);
+  const changes: DescriptorChange[] = [];
+  for (const [number, target] of open) {
+    if (target === "anon_inode:[eventfd]") changes.push({ number, type: "new-event" });
+    else if (target === "anon_inode:[eventpoll]") changes.push({ number, type: "new-poll" });
+    else if (scratch !== undefined && target === scratchTarget && number !== scratch.number) {
+      changes.push({ number, type: "copy", of: scratch.number });
+    }
+  }
+  return changes;
+}
+
+/** Waits until the monitor has hung up on whoever spoke to it last: such a conversation would go on in every clone. */
+async function openWhenQuiet(
+  pid: number,
+  planned: readonly LaunchDescriptor[],
+  { clock }: BootSettings,
+): Promise<ReadonlyMap<number, string>> {
+  const known = new Set(planned.map((one) => one.number));
+  for (let look = 0; look < looksForQuiet; look++) {
+    const open = new Map<number, string>();
+    for (const name of await readdir(`/proc/${pid}/fd`)) {
+      const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => undefined);
+      if (target !== undefined) open.set(Number(name), target);
+    }
+    const isTalking = [...open].some(([number, target]) => target.startsWith("socket:") && !known.has(number));
+    if (!isTalking) return open;
+    await clock.sleep(lookIntervalMs);
+  }
+  throw new Error("its monitor does not hang up");
+}
