@@ -4,7 +4,7 @@ import type { ScratchDisks } from "@isopod/volume";
 
 /** Those of the templates used last; each takes some 100 MiB of memory. */
 const zygotesMax = 4;
-/** After the last start: making a zygote takes a processor for most of a second. */
+/** The start that asked is to have the processor meanwhile: making a zygote takes one for most of a second. */
 const delayMs = 1000;
 
 export interface ZygotesOptions {
@@ -27,11 +27,10 @@ export class Zygotes {
     this.#options = options;
   }
 
-  /** Once starts have paused: they are what it is done for. */
   keepSoon(): void {
-    clearTimeout(this.#timer);
-    if (this.#stopped.signal.aborted) return;
+    if (this.#timer !== undefined || this.#stopped.signal.aborted) return;
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
       this.#keeping = this.#keeping.then(async () => await this.#keep());
     }, delayMs).unref();
   }
