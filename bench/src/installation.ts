@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { loadKubeconfig, KubeClient } from "@isopod/client";
+import type { Limits } from "./docker.ts";
 import { run } from "./program.ts";
 
 export const repositoryRoot = resolve(import.meta.dirname, "../..");
@@ -117,6 +118,16 @@ export async function startInstallation(upArguments: readonly string[] = []): Pr
   const client = undo.use(new KubeClient(await loadKubeconfig(join(dataDirectory, "kubeconfig"))));
   const owned = undo.move();
   return { dataDirectory, client, isopod, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
+}
+
+/** Makes ready what instances of these sizes are started from, as an operator would ahead of time. */
+export async function prepareTemplates(
+  { isopod }: Installation,
+  sizes: readonly Limits[],
+  signal: AbortSignal,
+): Promise<void> {
+  const words = sizes.map(({ cpu, memoryMiB }) => `${cpu}x${memoryMiB}Mi`);
+  await isopod(["template", "build", ...words], signal);
 }
 
 /** Twice at least: what was interrupted may have asked for another instance a moment before. */

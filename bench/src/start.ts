@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startDocker } from "./docker.ts";
-import { startInstallation, startRegistry, writeBusyboxLayout } from "./installation.ts";
+import { prepareTemplates, startInstallation, startRegistry, writeBusyboxLayout } from "./installation.ts";
 import { removeInstance, startOnce } from "./isopod-start.ts";
 import type { BenchOptions } from "./options.ts";
 import { type Comparison, report, type Series } from "./report.ts";
@@ -25,6 +25,7 @@ export async function benchStart({ json, rounds, signal }: BenchOptions): Promis
   const installation = undo.use(await startInstallation());
   const { client } = installation;
   await installation.isopod(["image", "pull", image]);
+  await prepareTemplates(installation, startSizes, signal);
   const docker = await startDocker();
   if (docker === undefined)
     console.error("no Docker engine is installed (apt-get install docker.io): only our own side is measured");

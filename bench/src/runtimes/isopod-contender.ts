@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { resources, startedFromAnnotation, startFromAnnotation } from "@isopod/api";
 import type { Limits } from "../docker.ts";
-import type { Installation } from "../installation.ts";
+import { type Installation, prepareTemplates } from "../installation.ts";
 import { createInstance, removeInstance, startOnce, untilStarted } from "../isopod-start.ts";
 import type { Contender, Instance } from "./contender.ts";
 import { privateBytes, translationCacheBytes } from "./process-memory.ts";
@@ -50,6 +50,7 @@ export function isopodContender({ installation, from, images }: IsopodContenderO
     prepare: async (size, signal) => {
       for (let tried = 1; ; tried++) {
         try {
+          if (from === "template") await prepareTemplates(installation, [size], signal);
           await (await start(size, signal)).remove();
           return;
         } catch (error) {

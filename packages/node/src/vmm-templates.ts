@@ -65,13 +65,14 @@ export class VmmTemplates implements NodeTemplates {
     const fitting = catalogue.filter(
       (size) => size.cpuMilli <= largest.cpuMilli && size.memoryMiB <= largest.memoryMiB,
     );
-    const built = new Map<string, TemplateView>();
+    const built = new Map<string, Template>();
     for (const size of sizes.length === 0 ? fitting : sizes) {
       onProgress({ stage: "build", size: formatSizeWord(size) });
       const template = await this.#make(shapeOf(size, defaultScratchBytes), signal);
-      built.set(template.id, viewOf(template));
+      built.set(template.id, template);
     }
-    return [...built.values()];
+    await this.#zygotes.keep();
+    return [...built.values()].map(viewOf);
   }
 
   async remove(id: string): Promise<void> {

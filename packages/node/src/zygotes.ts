@@ -31,8 +31,14 @@ export class Zygotes {
     if (this.#timer !== undefined || this.#stopped.signal.aborted) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#keeping = this.#keeping.then(async () => await this.#keep());
+      void this.keep();
     }, delayMs).unref();
+  }
+
+  /** Now; resolves when there are as many as are kept, or could be made. */
+  async keep(): Promise<void> {
+    this.#keeping = this.#keeping.then(async () => await this.#keep());
+    await this.#keeping;
   }
 
   async close(): Promise<void> {
@@ -42,6 +48,7 @@ export class Zygotes {
   }
 
   async #keep(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
     const { vmm, scratch, logger } = this.#options;
     const { signal } = this.#stopped;
     const used = await this.#options.used();

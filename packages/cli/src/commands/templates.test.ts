@@ -16,6 +16,7 @@ const template = {
   sizeBytes: 24 * 1024 ** 2,
   builtMicros: Date.parse("2026-01-02T03:04:05Z") * 1000,
   isLoaded: true,
+  hasZygote: false,
 };
 
 /** An API with one node, whose answers to `/templates` are given in the order they are asked for. */
@@ -68,8 +69,8 @@ test("templates are listed as a table, and as they are", async () => {
   assert.equal(
     stdout,
     [
-      "ID  VCPU  MEMORY  DISK    SIZE    BUILT                LOADED",
-      "t1  1     568Mi   10 GiB  24 MiB  2026-01-02 03:04:05  yes",
+      "ID  VCPU  MEMORY  DISK    SIZE    BUILT                LOADED  ZYGOTE",
+      "t1  1     568Mi   10 GiB  24 MiB  2026-01-02 03:04:05  yes     no",
       "",
     ].join("\n"),
   );

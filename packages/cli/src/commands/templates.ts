@@ -13,6 +13,7 @@ interface Template {
   readonly sizeBytes: number;
   readonly builtMicros: number;
   readonly isLoaded: boolean;
+  readonly hasZygote: boolean;
 }
 
 interface Templates {
@@ -39,8 +40,9 @@ export function formatTemplates(found: readonly Template[]): string {
     humanBytes(one.sizeBytes),
     new Date(one.builtMicros / 1000).toISOString().slice(0, 19).replace("T", " "),
     one.isLoaded ? "yes" : "no",
+    one.hasZygote ? "yes" : "no",
   ]);
-  return formatTable(["ID", "VCPU", "MEMORY", "DISK", "SIZE", "BUILT", "LOADED"], rows);
+  return formatTable(["ID", "VCPU", "MEMORY", "DISK", "SIZE", "BUILT", "LOADED", "ZYGOTE"], rows);
 }
 
 /** `isopod template build [SIZE…]`: makes them before the first instance of a size asks for one. */
