@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { runCommand, temporaryDirectory } from "@isopod/base";
 import { placeholderImage } from "./placeholder-image.ts";
 import { rehearsalImage } from "./rehearsal-image.ts";
-import { rehearsalLoader, rehearsalProgram } from "./rehearsal-program.ts";
+import { rehearsalChild, rehearsalLoader, rehearsalProgram } from "./rehearsal-program.ts";
 
 test("the rehearsal image is a valid image with its programs behind links, and no placeholder", async () => {
   await using directory = await temporaryDirectory();
@@ -14,9 +14,10 @@ test("the rehearsal image is a valid image with its programs behind links, and n
   await runCommand("fsck.erofs", [`--extract=${directory.path}/tree`, path]);
   const { stdout } = await runCommand("find", [`${directory.path}/tree`, "-printf", "%y %P -> %l\n"]);
   const links = stdout.split("\n").filter((line) => line.startsWith("l"));
-  assert.deepEqual(links.toSorted(), ["l bin -> usr/bin", "l usr/bin/sh -> rehearsal"]);
+  assert.deepEqual(links.toSorted(), ["l bin -> usr/bin", "l usr/bin/sh -> /usr/bin/rehearsal"]);
   for (const [name, bytes] of [
     ["usr/bin/rehearsal", rehearsalProgram()],
+    ["usr/bin/true", rehearsalChild()],
     ["lib/ld-rehearsal.so", rehearsalLoader()],
   ] as const) {
     await writeFile(join(directory.path, "expected"), bytes);

@@ -1,4 +1,4 @@
-import { loaderPath, rehearsalLoader, rehearsalProgram } from "./rehearsal-program.ts";
+import { loaderPath, rehearsalChild, rehearsalLoader, rehearsalProgram } from "./rehearsal-program.ts";
 
 /** As in `placeholder-image.ts`, but for what the images of containers have besides. */
 const blockSize = 4096;
@@ -40,7 +40,8 @@ function entries(): readonly Entry[] {
     directory("/usr"),
     directory("/usr/bin"),
     file("/usr/bin/rehearsal", rehearsalProgram()),
-    link("/usr/bin/sh", "rehearsal"),
+    link("/usr/bin/sh", "/usr/bin/rehearsal"),
+    file("/usr/bin/true", rehearsalChild()),
   ];
 }
 

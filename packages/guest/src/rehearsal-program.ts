@@ -1,24 +1,28 @@
 /**
- * The two programs of the rehearsal image, for x86-64 Linux: one that makes the system calls of a C library's start,
+ * The programs of the rehearsal image, for x86-64 Linux: one that makes the system calls of a C library's start,
  * a shell's and a server's, and the loader that it names, which the kernel starts first, as for most real programs.
- * What counts is the kernel's code on the way: a program's own is never that of another.
+ * What counts is the kernel's code on the way: a program's own is never that of another. QEMU translates kernel code
+ * once for what is entered by system calls and once for what is entered from a program by faults and interrupts (the
+ * stack segment's size is part of the key), so a program must fault by itself where real ones do.
  */
 export const loaderPath = "/lib/ld-rehearsal.so";
 export const rehearsalOutput = "rehearsed\n";
 
 const pageBytes = 4096;
 const programBase = 0x400000;
-/** Read ahead and mapped around in more than one page, as real programs are. */
-const textPages = 31;
+/** Several times what is read ahead at once, so that the program waits for its own text as real ones do. */
+const textPages = 127;
+const dataPages = 3;
 const data = programBase + textPages * pageBytes;
 /** Behind the data of the file: memory that begins as zeros. */
-const zeros = data + 2 * pageBytes;
+const zeros = data + dataPages * pageBytes;
 const result = zeros;
 /** Some zeros that stay. */
 const nothing = zeros + 8;
 const buffer = zeros + pageBytes;
 const thread = zeros + 4 * pageBytes;
-const zeroBytes = 8 * pageBytes;
+/** Their end has a page table of its own. */
+const zeroBytes = 2 * 1024 * 1024 + 8 * pageBytes;
 /** Where mappings go that name their place. */
 const area = 0x10000000;
 
@@ -28,6 +32,7 @@ const callBytes = 7 * 8;
 const end = -1;
 const here = -100;
 
+/** Its number, then what it is given; a text stands for its address. */
 type Call = readonly (number | string)[];
 
 /** What a program does before its first output. The first descriptor that is free is 3. */
@@ -53,6 +58,8 @@ const beforeOutput: readonly Call[] = [
   [273, thread + 64, 24], // set_robust_list
   [334, thread + 128, 32, 0, 0x53053053], // rseq
   [10, area + pageBytes, pageBytes, 1], // mprotect
+  [10, buffer, pageBytes, 1],
+  [10, buffer, pageBytes, 3],
   [302, 0, 3, 0, buffer], // prlimit64
   [11, area + 2 * pageBytes, 2 * pageBytes], // munmap
   [318, buffer, 8, 1], // getrandom
@@ -70,6 +77,7 @@ const beforeOutput: readonly Call[] = [
   [262, here, ".", buffer, 0],
   [89, "/proc/self/exe", buffer, 4096], // readlink
   [157, 15, "sh"], // prctl: its name
+  [157, 16, buffer],
   [16, 1, 0x5401, buffer], // ioctl: whether the output is a terminal
   [262, 1, "", buffer, 0x1000],
   [72, 1, 3, 0], // fcntl
@@ -106,7 +114,7 @@ const afterOutput: readonly Call[] = [
 
 const inChild: readonly Call[] = [
   [59, "/usr/bin/none", nothing, nothing], // execve, of what is not there
-  [231, 0], // exit_group
+  [59, "/usr/bin/true", nothing, nothing],
 ];
 
 const inParent: readonly Call[] = [
@@ -134,17 +142,20 @@ function writeCalls(lists: readonly (readonly Call[])[]): { readonly bytes: Buff
       }
     }
   }
-  if (textAt > zeros) throw new RangeError("the program's data are longer than it says");
+  if (textAt > zeros - pageBytes) throw new RangeError("the program's data are longer than it says");
   const table = Buffer.alloc(words.length * 8);
   for (const [index, word] of words.entries()) table.writeBigInt64LE(word, index * 8);
-  return { bytes: Buffer.concat([table, ...texts]), starts };
+  return { bytes: Buffer.concat([table, ...texts, Buffer.alloc(zeros - textAt)]), starts };
 }
 
 function address(value: number): number[] {
   return [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
 }
 
-/** Makes the calls of the first list, then, by the result of its last one, those of the second (0) or the third. */
+/**
+ * Looks at each page of the text and writes to some others; then makes the calls of the first list, and, by the result
+ * of its last one, those of the second (0) or the third.
+ */
 function runCalls([first = 0, second = 0, third = 0]: readonly number[]): Buffer {
   const run = [
     [0x48, 0x8b, 0x03], // mov rax, [rbx]
@@ -160,6 +171,18 @@ function runCalls([first = 0, second = 0, third = 0]: readonly number[]): Buffer
     [0x48, 0x83, 0xc3, callBytes], // add rbx, callBytes
     [0x48, 0x83, 0x3b, 0x00], // cmp qword [rbx], 0
   ].flat();
+  const write = (to: number): number[] => [0x88, 0x04, 0x25, ...address(to)]; // mov [to], al
+  // Backwards, so that what is wanted has not been read ahead.
+  const look = [
+    [0xbe, ...address(data)], // mov esi, data
+    [0x81, 0xee, ...address(pageBytes)], // sub esi, pageBytes
+    [0x8a, 0x06], // mov al, [rsi]
+    [0x81, 0xfe, ...address(programBase)], // cmp esi, programBase
+    [0x77, -16 & 0xff], // ja back to the sub
+    write(zeros - pageBytes),
+    write(zeros + 6 * pageBytes),
+    write(zeros + zeroBytes - pageBytes),
+  ].flat();
   const choose = [
     [0x83, 0x3c, 0x25, ...address(result), 0x00], // cmp dword [result], 0
     [0xbb, ...address(second)], // mov ebx, second
@@ -168,6 +191,7 @@ function runCalls([first = 0, second = 0, third = 0]: readonly number[]): Buffer
   ].flat();
   return Buffer.from(
     [
+      look,
       [0xbb, ...address(first)], // mov ebx, first
       [0xe8, ...address(choose.length)], // call run
       choose,
@@ -230,6 +254,18 @@ export function rehearsalProgram(): Buffer {
   const { bytes, starts } = writeCalls([[...beforeOutput, ...afterOutput], inChild, inParent]);
   const segments = { type: 2, base: programBase, textPages, data: bytes, zeroBytes } as const;
   return elf({ ...segments, code: runCalls(starts), loader: loaderPath });
+}
+
+/** Ends at once; needs no loader. */
+export function rehearsalChild(): Buffer {
+  const code = Buffer.from(
+    [
+      [0xb8, ...address(231)], // mov eax, exit_group
+      [0x31, 0xff], // xor edi, edi
+      [0x0f, 0x05], // syscall
+    ].flat(),
+  );
+  return elf({ type: 2, base: programBase, textPages: 1, code, data: Buffer.alloc(64), zeroBytes: pageBytes });
 }
 
 /** Goes to the program at once. */
