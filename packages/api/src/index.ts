@@ -1,20 +1,7 @@
 export { applyDefaults } from "./defaulting/index.ts";
-export {
-  checkFields,
-  conformTo,
-  type DecodedBody,
-  type GroupVersionKind,
-  pruneUnknown,
-  strictDecodingError,
-} from "./codec/conform-to.ts";
-export {
-  acceptedMediaTypes,
-  type DecodeOptions,
-  decodeBody,
-  jsonMediaType,
-  protobufMediaType,
-  yamlMediaType,
-} from "./codec/decode-body.ts";
+export type { DecodedBody, GroupVersionKind } from "./codec/conform-to.ts";
+export type { DecodeOptions } from "./codec/decode-body.ts";
+export { acceptedMediaTypes, jsonMediaType, protobufMediaType, yamlMediaType } from "./codec/media-types.ts";
 export {
   everyField,
   type FieldRequirement,
@@ -50,20 +37,8 @@ export {
 } from "./names.ts";
 export { matchesNodeSelectorTerm } from "./node-selector.ts";
 export { openApiV2MediaType, openApiV2Minimal } from "./openapi/open-api-v2.ts";
-export {
-  type OpenApiV3Document,
-  type OpenApiV3Index,
-  openApiV3Document,
-  openApiV3Index,
-} from "./openapi/open-api-v3.ts";
-export {
-  acceptedPatchMediaTypes,
-  checkPatchMediaType,
-  applyPatch,
-  jsonPatchMediaType,
-  mergePatchMediaType,
-  strategicMergePatchMediaType,
-} from "./patch/apply-patch.ts";
+export type { OpenApiV3Document, OpenApiV3Index } from "./openapi/open-api-v3.ts";
+export { jsonPatchMediaType, mergePatchMediaType, strategicMergePatchMediaType } from "./patch/media-types.ts";
 export { applyMergePatch } from "./patch/merge-patch.ts";
 export {
   addressAnnotation,
@@ -127,6 +102,20 @@ export {
   vmOverhead,
 } from "./sizing.ts";
 export {
+  acceptedPatchMediaTypes,
+  applyPatch,
+  checkFields,
+  checkPatchMediaType,
+  conformTo,
+  decodeBody,
+  openApiV3Document,
+  openApiV3Index,
+  pruneUnknown,
+  strictDecodingError,
+  validate,
+  validatePodSpec,
+} from "./server-side.ts";
+export {
   ApiError,
   alreadyExists,
   apiErrorFromStatus,
@@ -166,5 +155,3 @@ export { humanDuration, sinceText } from "./tables/duration.ts";
 export { partialObjectMetadata, printTable, type TableOptions } from "./tables/index.ts";
 export { type PodSummary, summarizePod } from "./tables/pod.ts";
 export * from "./types/index.ts";
-export { validate } from "./validation/index.ts";
-export { validatePodSpec } from "./validation/pod.ts";

@@ -7,6 +7,7 @@ import { duplicateFieldsOf, strictErrorsOf } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf-body.ts";
 import { ProtobufError } from "./protobuf-reader.ts";
 import { hasDuplicates, type JsonBody, maxDepth, readJson, textOf } from "./read-json.ts";
+import { acceptedMediaTypes, jsonMediaType, protobufMediaType, yamlMediaType } from "./media-types.ts";
 import { readYaml } from "./read-yaml.ts";
 
 export interface DecodeOptions {
@@ -15,10 +16,6 @@ export interface DecodeOptions {
   /** Unknown and repeated fields are not looked for (`fieldValidation=Ignore`); unknown ones fall away all the same. */
   readonly ignoreStrictErrors?: boolean;
 }
-
-export const jsonMediaType = "application/json";
-export const yamlMediaType = "application/yaml";
-export const protobufMediaType = "application/vnd.kubernetes.protobuf";
 
 const maxMessages = 100_000;
 
@@ -45,10 +42,6 @@ export function decodeBody(bytes: Uint8Array, contentType: string | undefined, o
       if (isBuiltIn) return { ...fit(readProtobuf(bytes, expected), expected), strictErrors: [] };
   }
   throw unsupportedMediaType(acceptedMediaTypes(isBuiltIn));
-}
-
-export function acceptedMediaTypes(isBuiltIn: boolean): readonly string[] {
-  return [jsonMediaType, yamlMediaType, ...(isBuiltIn ? [protobufMediaType] : [])];
 }
 
 function fitJson(body: JsonBody, options: DecodeOptions): DecodedBody {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { GroupVersionKind } from "./conform-to.ts";
-import { decodeBody, protobufMediaType } from "./decode-body.ts";
+import { decodeBody } from "./decode-body.ts";
+import { protobufMediaType } from "./media-types.ts";
 import { withoutNulls } from "./testdata/without-nulls.ts";
 
 interface Kind {

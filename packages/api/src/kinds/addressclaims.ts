@@ -1,8 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import { type AddressClaim, isopodGroup, isopodVersion } from "../types/isopod.ts";
-import { validateAddressClaim } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const addressclaims = defineResource<AddressClaim>({
   group: isopodGroup,
@@ -28,5 +28,5 @@ export const addressclaims = defineResource<AddressClaim>({
     ageOf(claim, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateAddressClaim,
+  validate: (object, old) => rules().validateAddressClaim(object, old),
 });

@@ -1,8 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { ConfigMap } from "../types/core.ts";
-import { validateConfigMap } from "../validation/config.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const configmaps = defineResource<ConfigMap>({
   group: "",
@@ -19,5 +19,5 @@ export const configmaps = defineResource<ConfigMap>({
     ageOf(map, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateConfigMap,
+  validate: (object, old) => rules().validateConfigMap(object, old),
 });

@@ -1,9 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { eventCells, eventColumns } from "../tables/event.ts";
 import type { Event } from "../types/event.ts";
-import { defaultEvent } from "../defaulting/core.ts";
-import { validateEvent } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const events = defineResource<Event>({
   group: "",
@@ -30,6 +29,6 @@ export const events = defineResource<Event>({
   columns: eventColumns,
   cells: eventCells,
   nameProblems: dns1123SubdomainProblems,
-  defaults: defaultEvent,
-  validate: validateEvent,
+  defaults: (object) => rules().defaultEvent(object),
+  validate: (object) => rules().validateEvent(object),
 });

@@ -1,8 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Lease } from "../types/core.ts";
-import { validateLease } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const leases = defineResource<Lease>({
   group: "coordination.k8s.io",
@@ -17,5 +17,5 @@ export const leases = defineResource<Lease>({
   columns: [nameColumn, textColumn("Holder", "Who holds the lease."), ageColumn],
   cells: (lease, nowMs) => [lease.metadata.name, lease.spec?.holderIdentity ?? "", ageOf(lease, nowMs)],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateLease,
+  validate: (object) => rules().validateLease(object),
 });

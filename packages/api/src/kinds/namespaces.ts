@@ -1,8 +1,8 @@
 import { dns1123LabelProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Namespace } from "../types/core.ts";
-import { defaultNamespace } from "../defaulting/core.ts";
 import { allVerbs, defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const namespaces = defineResource<Namespace>({
   group: "",
@@ -20,5 +20,5 @@ export const namespaces = defineResource<Namespace>({
   columns: [nameColumn, textColumn("Status", "Active, or Terminating while it is being emptied."), ageColumn],
   cells: (namespace, nowMs) => [namespace.metadata.name, namespace.status?.phase ?? "", ageOf(namespace, nowMs)],
   nameProblems: dns1123LabelProblems,
-  defaults: defaultNamespace,
+  defaults: (object) => rules().defaultNamespace(object),
 });

@@ -1,8 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn, wideColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type NetworkInterface } from "../types/isopod.ts";
-import { validateNetworkInterface } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const networkinterfaces = defineResource<NetworkInterface>({
   group: isopodGroup,
@@ -41,5 +41,5 @@ export const networkinterfaces = defineResource<NetworkInterface>({
     eni.status?.nodeName ?? "<none>",
   ],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateNetworkInterface,
+  validate: (object, old) => rules().validateNetworkInterface(object, old),
 });

@@ -1,9 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { nodeCells, nodeColumns } from "../tables/node.ts";
 import type { Node } from "../types/node.ts";
-import { defaultNode } from "../defaulting/core.ts";
-import { validateNode } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const nodes = defineResource<Node>({
   group: "",
@@ -19,6 +18,6 @@ export const nodes = defineResource<Node>({
   columns: nodeColumns,
   cells: nodeCells,
   nameProblems: dns1123SubdomainProblems,
-  defaults: defaultNode,
-  validate: validateNode,
+  defaults: (object) => rules().defaultNode(object),
+  validate: (object, old) => rules().validateNode(object, old),
 });

@@ -1,9 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { podCells, podColumns } from "../tables/pod.ts";
 import type { Pod } from "../types/pod.ts";
-import { defaultPod } from "../defaulting/pod.ts";
-import { validatePod } from "../validation/pod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const pods = defineResource<Pod>({
   group: "",
@@ -31,6 +30,6 @@ export const pods = defineResource<Pod>({
   columns: podColumns,
   cells: podCells,
   nameProblems: dns1123SubdomainProblems,
-  defaults: defaultPod,
-  validate: validatePod,
+  defaults: (object) => rules().defaultPod(object),
+  validate: (object, old) => rules().validatePod(object, old),
 });

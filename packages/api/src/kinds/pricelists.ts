@@ -2,8 +2,8 @@ import { dns1123SubdomainProblems } from "../names.ts";
 import { pausedPrices } from "../price-list.ts";
 import { ageColumn, ageOf, nameColumn, numberColumn, textColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type PriceList } from "../types/isopod.ts";
-import { validatePriceList } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const pricelists = defineResource<PriceList>({
   group: isopodGroup,
@@ -37,5 +37,5 @@ export const pricelists = defineResource<PriceList>({
     ];
   },
   nameProblems: dns1123SubdomainProblems,
-  validate: validatePriceList,
+  validate: (object, old) => rules().validatePriceList(object, old),
 });

@@ -1,9 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import type { Secret } from "../types/core.ts";
-import { defaultSecret } from "../defaulting/core.ts";
-import { validateSecret } from "../validation/config.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const secrets = defineResource<Secret>({
   group: "",
@@ -26,6 +25,6 @@ export const secrets = defineResource<Secret>({
     ageOf(secret, nowMs),
   ],
   nameProblems: dns1123SubdomainProblems,
-  defaults: defaultSecret,
-  validate: validateSecret,
+  defaults: (object) => rules().defaultSecret(object),
+  validate: (object, old) => rules().validateSecret(object, old),
 });

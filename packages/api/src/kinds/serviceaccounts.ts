@@ -1,8 +1,8 @@
 import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn } from "../tables/columns.ts";
 import type { ServiceAccount } from "../types/core.ts";
-import { validateServiceAccount } from "../validation/core.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const serviceaccounts = defineResource<ServiceAccount>({
   group: "",
@@ -15,5 +15,5 @@ export const serviceaccounts = defineResource<ServiceAccount>({
   columns: [nameColumn, ageColumn],
   cells: (account, nowMs) => [account.metadata.name, ageOf(account, nowMs)],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateServiceAccount,
+  validate: (object) => rules().validateServiceAccount(object),
 });

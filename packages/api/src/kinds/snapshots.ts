@@ -2,9 +2,8 @@ import { dns1123SubdomainProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn, wideColumn } from "../tables/columns.ts";
 import { humanBytes } from "../tables/human-bytes.ts";
 import { isopodGroup, isopodVersion, type Snapshot } from "../types/isopod.ts";
-import { defaultSnapshot } from "../defaulting/isopod.ts";
-import { validateSnapshot } from "../validation/snapshot.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const snapshots = defineResource<Snapshot>({
   group: isopodGroup,
@@ -45,6 +44,6 @@ export const snapshots = defineResource<Snapshot>({
     ];
   },
   nameProblems: dns1123SubdomainProblems,
-  defaults: defaultSnapshot,
-  validate: validateSnapshot,
+  defaults: (object) => rules().defaultSnapshot(object),
+  validate: (object, old) => rules().validateSnapshot(object, old),
 });

@@ -3,8 +3,8 @@ import { describeSize } from "../sizing.ts";
 import { ageColumn, ageOf, nameColumn, textColumn, wideColumn } from "../tables/columns.ts";
 import { humanDuration } from "../tables/duration.ts";
 import { isopodGroup, isopodVersion, type UsageSegment } from "../types/isopod.ts";
-import { validateUsageSegment } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const usagesegments = defineResource<UsageSegment>({
   group: isopodGroup,
@@ -44,5 +44,5 @@ export const usagesegments = defineResource<UsageSegment>({
     segment.spec.endCause ?? "<none>",
   ],
   nameProblems: dns1123SubdomainProblems,
-  validate: validateUsageSegment,
+  validate: (object, old) => rules().validateUsageSegment(object, old),
 });

@@ -1,9 +1,8 @@
 import { dns1123LabelProblems } from "../names.ts";
 import { ageColumn, ageOf, nameColumn, textColumn } from "../tables/columns.ts";
 import { isopodGroup, isopodVersion, type VPC } from "../types/isopod.ts";
-import { defaultVpc } from "../defaulting/isopod.ts";
-import { validateVpc } from "../validation/isopod.ts";
 import { defineResource } from "./definition.ts";
+import { rules } from "./rules.ts";
 
 export const vpcs = defineResource<VPC>({
   group: isopodGroup,
@@ -23,6 +22,6 @@ export const vpcs = defineResource<VPC>({
   cells: (vpc, nowMs) => [vpc.metadata.name, vpc.spec.cidr, String(vpc.spec.nat ?? false), ageOf(vpc, nowMs)],
   // The name is the first label of the names of the VPC's address claims.
   nameProblems: dns1123LabelProblems,
-  defaults: defaultVpc,
-  validate: validateVpc,
+  defaults: (object) => rules().defaultVpc(object),
+  validate: (object, old) => rules().validateVpc(object, old),
 });

@@ -60,7 +60,7 @@ function makeDocument(definitions: readonly ResourceDefinition[]): JsonSchema {
   const components = new SchemaComponents();
   const apiVersion = definitions.map(apiVersionOf)[0] ?? "";
   // Other kinds of the group version that clients post, such as Binding, come with it.
-  for (const kind of [...builtInKinds, ...isopodKinds]) {
+  for (const kind of [...builtInKinds(), ...isopodKinds()]) {
     if (kind.apiVersion === apiVersion) components.add(kind.type, kindExtension(kind.apiVersion, kind.kind));
   }
   const deleteOptions = requireType(apiVersion, "DeleteOptions");

@@ -1,4 +1,4 @@
-import { acceptedMediaTypes } from "../codec/decode-body.ts";
+import { acceptedMediaTypes } from "../codec/media-types.ts";
 import { apiVersionOf, type ResourceDefinition, type Verb } from "../kinds/definition.ts";
 import { acceptedPatchMediaTypes } from "../patch/apply-patch.ts";
 import { type JsonSchema, reference } from "./schema-components.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ApiError } from "../status-error.ts";
-import { applyPatch, jsonPatchMediaType, mergePatchMediaType, strategicMergePatchMediaType } from "./apply-patch.ts";
+import { applyPatch } from "./apply-patch.ts";
+import { jsonPatchMediaType, mergePatchMediaType, strategicMergePatchMediaType } from "./media-types.ts";
 
 const gvk = { apiVersion: "v1", kind: "Pod" };
 const current = Object.freeze({

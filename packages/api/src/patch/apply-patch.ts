@@ -6,12 +6,9 @@ import { findBuiltInType } from "../schema/schemas.ts";
 import { ApiError, badRequest, invalid, unsupportedMediaType } from "../status-error.ts";
 import { applyJsonPatch } from "./json-patch.ts";
 import { applyMergePatch } from "./merge-patch.ts";
+import { jsonPatchMediaType, mergePatchMediaType, strategicMergePatchMediaType } from "./media-types.ts";
 import { PatchError } from "./patch-error.ts";
 import { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
-
-export const jsonPatchMediaType = "application/json-patch+json";
-export const mergePatchMediaType = "application/merge-patch+json";
-export const strategicMergePatchMediaType = "application/strategic-merge-patch+json";
 
 /** What a PATCH of a kind may be sent as. */
 export function acceptedPatchMediaTypes(gvk: GroupVersionKind): readonly string[] {

@@ -4,17 +4,41 @@ import { isopodTypes } from "./isopod-kinds.ts";
 import type { ObjectType } from "./object-type.ts";
 import { type KindType, parseObjectTypes } from "./parse-object-types.ts";
 
-/** Together, because our kinds are made of Kubernetes's types too: metadata, and the pod of a snapshot. */
-const allKinds = parseObjectTypes(`${kubernetesTypes}\n${isopodTypes}`);
-const isOurs = ({ apiVersion }: KindType): boolean => apiVersion === isopodApiVersion;
+interface Schemas {
+  readonly builtInKinds: readonly KindType[];
+  readonly isopodKinds: readonly KindType[];
+  readonly builtInTypes: ReadonlyMap<string, ObjectType>;
+  readonly isopodTypes: ReadonlyMap<string, ObjectType>;
+}
+
+let parsed: Schemas | undefined;
+
+/** Read when the first is asked for: it takes 5 ms, and a client of the API never asks. */
+function schemas(): Schemas {
+  if (parsed !== undefined) return parsed;
+  // Together, because our kinds are made of Kubernetes's types too: metadata, and the pod of a snapshot.
+  const all = parseObjectTypes(`${kubernetesTypes}\n${isopodTypes}`);
+  const isOurs = ({ apiVersion }: KindType): boolean => apiVersion === isopodApiVersion;
+  const builtIn = all.filter((kind) => !isOurs(kind));
+  const ours = all.filter(isOurs);
+  parsed = {
+    builtInKinds: builtIn,
+    isopodKinds: ours,
+    builtInTypes: typesByKind(builtIn),
+    isopodTypes: typesByKind(ours),
+  };
+  return parsed;
+}
 
 /** Kubernetes's own kinds: protobuf bodies and strategic merge patches are theirs only. */
-export const builtInKinds: readonly KindType[] = allKinds.filter((kind) => !isOurs(kind));
-/** The kinds of `isopod.dev`. */
-export const isopodKinds: readonly KindType[] = allKinds.filter(isOurs);
+export function builtInKinds(): readonly KindType[] {
+  return schemas().builtInKinds;
+}
 
-const builtInTypes = typesByKind(builtInKinds);
-const isopodTypesByKind = typesByKind(isopodKinds);
+/** The kinds of `isopod.dev`. */
+export function isopodKinds(): readonly KindType[] {
+  return schemas().isopodKinds;
+}
 
 /** Kinds that clients send under the group version of the request they belong to. */
 const kindsOfEveryGroup: ReadonlySet<string> = new Set([
@@ -34,12 +58,12 @@ export function isKindOfEveryGroup(kind: string): boolean {
 
 /** The type of the objects of a kind, or undefined when it has no schema here. */
 export function findObjectType(apiVersion: string, kind: string): ObjectType | undefined {
-  return findBuiltInType(apiVersion, kind) ?? isopodTypesByKind.get(`${apiVersion} ${kind}`);
+  return findBuiltInType(apiVersion, kind) ?? schemas().isopodTypes.get(`${apiVersion} ${kind}`);
 }
 
 /** The same for Kubernetes's own kinds alone. */
 export function findBuiltInType(apiVersion: string, kind: string): ObjectType | undefined {
-  return builtInTypes.get(`${isKindOfEveryGroup(kind) ? "v1" : apiVersion} ${kind}`);
+  return schemas().builtInTypes.get(`${isKindOfEveryGroup(kind) ? "v1" : apiVersion} ${kind}`);
 }
 
 function typesByKind(kinds: readonly KindType[]): ReadonlyMap<string, ObjectType> {
