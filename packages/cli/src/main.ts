@@ -1,18 +1,8 @@
 import { Command, Option } from "commander";
 import { logLevels } from "@isopod/base";
 import { CliError, formatError } from "./cli-error.ts";
-import { clone } from "./commands/clone.ts";
-import { down } from "./commands/down.ts";
-import { imageLoad, imagePull, imageRemove, images } from "./commands/images.ts";
-import { type ExecOptions, exec, logs } from "./commands/logs.ts";
-import { bill, price } from "./commands/money.ts";
-import { pause, resume } from "./commands/pause.ts";
-import { ps, rm } from "./commands/ps.ts";
-import { type RunCommandOptions, run } from "./commands/run.ts";
-import { snapshot, snapshotRemove, snapshots } from "./commands/snapshots.ts";
-import { templateBuild, templateRemove, templates } from "./commands/templates.ts";
-import { up } from "./commands/up.ts";
-import { version } from "./commands/version.ts";
+import type { ExecOptions } from "./commands/logs.ts";
+import type { RunCommandOptions } from "./commands/run.ts";
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
@@ -37,10 +27,11 @@ async function main(argv: readonly string[]): Promise<number> {
     withGlobals(program.command(usage).description(description).exitOverride());
   // With options passed through, the `--` that ends ours comes along.
   const own = (args: readonly string[]): readonly string[] => (args[0] === "--" ? args.slice(1) : args);
-  /** Runs the command's function and keeps its exit status. */
+  /** Loads the command's function, which is all of the program this call needs, runs it and keeps its exit status. */
   const does =
-    <Args extends readonly unknown[]>(action: (...args: Args) => Promise<number>) =>
+    <Args extends readonly unknown[]>(load: () => Promise<(...args: Args) => Promise<number>>) =>
     async (...args: Args): Promise<void> => {
+      const action = await load();
       exitStatus = await action(...args);
     };
 
@@ -56,8 +47,10 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--max-pods <count>", "instances at most, default 250")
     .option("--registry-stall-timeout <seconds>", "give up a registry that sends nothing for so long, default 30")
     .addOption(new Option("--log-level <level>", "default info").choices([...logLevels]))
-    .action(does(up));
-  command("down", "stop the service; instances go on").action(does(down));
+    .action(does(async () => (await import("./commands/up.ts")).up));
+  command("down", "stop the service; instances go on").action(
+    does(async () => (await import("./commands/down.ts")).down),
+  );
   command("run <image> [args...]", "run an image; ends with the container's exit code")
     .passThroughOptions()
     .option("-d, --detach", "print the name and return")
@@ -76,16 +69,17 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-t, --tty", "with a terminal")
     .option("--timing", "tell on stderr where the start time went")
     .action(
-      does(
-        async (image: string, args: readonly string[], options: RunCommandOptions) =>
-          await run(image, own(args), options),
-      ),
+      does(async () => {
+        const { run } = await import("./commands/run.ts");
+        return async (image: string, args: readonly string[], options: RunCommandOptions) =>
+          await run(image, own(args), options);
+      }),
     );
   command("ps", "list instances")
     .option("-a, --all", "those that are over too")
     .option("-A, --all-namespaces", "of every namespace")
     .option("-l, --selector <labels>", "with these labels")
-    .action(does(ps));
+    .action(does(async () => (await import("./commands/ps.ts")).ps));
   command("logs <name>", "print an instance's output")
     .option("-c, --container <name>", "of this container")
     .option("-f, --follow", "and what comes")
@@ -93,18 +87,28 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--since <duration>", "as in 90s, 5m or 1h30m")
     .option("--timestamps", "with the time of each line")
     .option("-p, --previous", "of the attempt before")
-    .action(does(logs));
+    .action(does(async () => (await import("./commands/logs.ts")).logs));
   command("exec <name> <command...>", "run a command in an instance")
     .passThroughOptions()
     .option("-c, --container <name>", "in this container")
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "with a terminal")
     .action(
-      does(async (name: string, args: readonly string[], options: ExecOptions) => await exec(name, own(args), options)),
+      does(async () => {
+        const { exec } = await import("./commands/logs.ts");
+        return async (name: string, args: readonly string[], options: ExecOptions) =>
+          await exec(name, own(args), options);
+      }),
     );
-  command("rm <names...>", "remove instances").option("-f, --force", "with one second of grace").action(does(rm));
-  command("pause <names...>", "stop instances where they are").action(does(pause));
-  command("resume <names...>", "let paused instances go on").action(does(resume));
+  command("rm <names...>", "remove instances")
+    .option("-f, --force", "with one second of grace")
+    .action(does(async () => (await import("./commands/ps.ts")).rm));
+  command("pause <names...>", "stop instances where they are").action(
+    does(async () => (await import("./commands/pause.ts")).pause),
+  );
+  command("resume <names...>", "let paused instances go on").action(
+    does(async () => (await import("./commands/pause.ts")).resume),
+  );
   const snapshotCommand = command("snapshot <name>", "keep a running instance as it is now, to clone it later")
     .enablePositionalOptions()
     .option("--name <snapshot>", "name of the snapshot, default the instance's and five letters")
@@ -114,47 +118,59 @@ async function main(argv: readonly string[]): Promise<number> {
         if (parent.getOptionValueSource(option) === "cli") child.setOptionValue(option, value);
       }
     })
-    .action(does(snapshot));
+    .action(does(async () => (await import("./commands/snapshots.ts")).snapshot));
   const ofSnapshots = (usage: string, description: string): Command =>
     withGlobals(snapshotCommand.command(usage).description(description).exitOverride());
-  ofSnapshots("ls", "list snapshots").option("-A, --all-namespaces", "of every namespace").action(does(snapshots));
-  ofSnapshots("rm <names...>", "delete snapshots; clones run on").action(does(snapshotRemove));
+  ofSnapshots("ls", "list snapshots")
+    .option("-A, --all-namespaces", "of every namespace")
+    .action(does(async () => (await import("./commands/snapshots.ts")).snapshots));
+  ofSnapshots("rm <names...>", "delete snapshots; clones run on").action(
+    does(async () => (await import("./commands/snapshots.ts")).snapshotRemove),
+  );
   command("clone [names...]", "a new instance that goes on from where another is: clone POD [NEW]")
     .option("--snapshot <name>", "from this snapshot: clone --snapshot S [NEW]")
-    .action(does(clone));
+    .action(does(async () => (await import("./commands/clone.ts")).clone));
   const node = (made: Command): Command => made.option("--node <name>", "on this node, default the only one");
-  node(command("images", "list images")).action(does(images));
+  node(command("images", "list images")).action(does(async () => (await import("./commands/images.ts")).images));
   const image = program.command("image").description("load, pull or remove images").exitOverride();
   const imageCommand = (usage: string, description: string): Command =>
     node(withGlobals(image.command(usage).description(description).exitOverride()));
-  imageCommand("pull <reference>", "fetch an image from its registry").action(does(imagePull));
+  imageCommand("pull <reference>", "fetch an image from its registry").action(
+    does(async () => (await import("./commands/images.ts")).imagePull),
+  );
   imageCommand("load <path>", "load an OCI layout (directory or tar) or a `docker save` archive")
     .option("--name <reference>", "name for an image that brings none")
-    .action(does(imageLoad));
-  imageCommand("rm <reference>", "remove a name, and the image with its last one").action(does(imageRemove));
+    .action(does(async () => (await import("./commands/images.ts")).imageLoad));
+  imageCommand("rm <reference>", "remove a name, and the image with its last one").action(
+    does(async () => (await import("./commands/images.ts")).imageRemove),
+  );
   const template = program
     .command("template")
     .description("list, build or remove the booted machines that instances are forked from")
     .exitOverride();
   const templateCommand = (usage: string, description: string): Command =>
     node(withGlobals(template.command(usage).description(description).exitOverride()));
-  templateCommand("ls", "list templates").action(does(templates));
+  templateCommand("ls", "list templates").action(does(async () => (await import("./commands/templates.ts")).templates));
   templateCommand(
     "build [sizes...]",
     "build those of these sizes, as in 0.25x512Mi; default all the node can hold",
-  ).action(does(templateBuild));
-  templateCommand("rm <ids...>", "remove templates; instances run on").action(does(templateRemove));
+  ).action(does(async () => (await import("./commands/templates.ts")).templateBuild));
+  templateCommand("rm <ids...>", "remove templates; instances run on").action(
+    does(async () => (await import("./commands/templates.ts")).templateRemove),
+  );
   command("price", "what a size costs")
     .option("--cpu <vcpus>", "default 0.25")
     .option("--memory <size>", "default 512Mi")
-    .action(does(price));
+    .action(does(async () => (await import("./commands/money.ts")).price));
   command("bill", "what ran, for how many seconds, at what price")
     .option("-A, --all-namespaces", "of every namespace")
     .option("-l, --selector <labels>", "of instances with these labels")
     .option("--since <time>", "seconds from this time, RFC 3339")
     .option("--until <time>", "seconds up to this time, RFC 3339")
-    .action(does(bill));
-  command("version", "versions of this program and of the service").action(does(version));
+    .action(does(async () => (await import("./commands/money.ts")).bill));
+  command("version", "versions of this program and of the service").action(
+    does(async () => (await import("./commands/version.ts")).version),
+  );
 
   try {
     await program.parseAsync(argv, { from: "user" });

@@ -52,9 +52,10 @@ export async function run(image: string, args: readonly string[], options: RunCo
     const onOutput = (): void => {
       firstOutputMicros ??= nowMicros();
     };
+    let last = started;
     if (options.tty === true || options.interactive === true) await attach(context, started, options);
-    else await streamAttempts(context, started, onOutput, stop.signal);
-    const ended = await waitForPod(client, started, isOver, stop.signal);
+    else last = await streamAttempts(context, started, onOutput, stop.signal);
+    const ended = await waitForPod(client, last, isOver, stop.signal);
     const terminated = mainStatus(ended)?.state?.terminated;
     const exitCode = terminated?.exitCode ?? 1;
     if (isJson) printJson(ended);
@@ -120,13 +121,13 @@ async function tellTroubles({ client, namespace }: CommandContext, pod: Pod, sig
   }
 }
 
-/** The output of this attempt and, with a restart policy, of those that follow. */
+/** The output of this attempt and, with a restart policy, of those that follow; resolves with the pod that is over. */
 async function streamAttempts(
   context: CommandContext,
   started: Pod,
   onOutput: () => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Pod> {
   for (let current = started; ; ) {
     const attempt = mainStatus(current)?.restartCount ?? 0;
     await streamLogs(context, current, onOutput, signal);
@@ -135,7 +136,7 @@ async function streamAttempts(
       return isOver(pod) || ((status?.restartCount ?? 0) > attempt && status?.state?.waiting === undefined);
     };
     current = await waitForPod(context.client, current, isNext, signal);
-    if (isOver(current) && (mainStatus(current)?.restartCount ?? 0) <= attempt) return;
+    if (isOver(current) && (mainStatus(current)?.restartCount ?? 0) <= attempt) return current;
   }
 }
 
