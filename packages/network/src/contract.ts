@@ -38,14 +38,19 @@ export interface AttachedInterface {
 }
 
 /** Throws `NetworkError` (stage `network`): `InvalidSpec`, `AddressInUse`, `MissingProgram`, `NotPermitted`, `NoUplink`, `CommandFailed`. */
-export interface HostNetwork {
+export interface HostNetwork extends AsyncDisposable {
   /**
    * Resolves as soon as the tap is there and a VM may open it; `opened` tells when packets pass. What is asked of one
    * id is done in turn, what is asked of several side by side.
    */
   attach(spec: InterfaceSpec, signal?: AbortSignal): Promise<AttachedInterface>;
-  /** Removes the tap, its route and rules; the namespace goes with its last interface. Unknown ids are no error. */
+  /**
+   * Removes the tap, its route and rules. The VPC's namespace goes with its last interface, or when none has come for a
+   * while. Unknown ids are no error.
+   */
   detach(id: string): Promise<void>;
   /** Ids of the interfaces this installation has on the host now. */
   list(): Promise<readonly string[]>;
+  /** Removes the namespaces without an interface; what has one stays. Nothing is to be asked of it any more. */
+  [Symbol.asyncDispose](): Promise<void>;
 }

@@ -19,6 +19,9 @@ import { keepUsedVpcs } from "./keep-used-vpcs.ts";
 import { ServiceError } from "./service-error.ts";
 import { checkSettings, firstUserId, installationId, type ServiceSettings, servicePaths } from "./settings.ts";
 
+/** One instance of a VPC after another, each on its own, is to find its router there. */
+const routerIdleMs = 600_000;
+
 /** The version told to Kubernetes clients, and ours. */
 const kubeletVersion = "v1.35.0+isopod";
 
@@ -204,7 +207,9 @@ export async function startService(
     const network = await createHostNetwork({
       installation: installationId(dataDirectory),
       logger: logger.child({ part: "network" }),
+      idleMs: routerIdleMs,
     });
+    undo.push(async () => await network[Symbol.asyncDispose]());
     const nodeCertificates = certificates.nodes.get(settings.nodeName);
     if (nodeCertificates === undefined) throw new Error(`no certificate was made for node ${settings.nodeName}`);
     const agent = new NodeAgent({

@@ -75,7 +75,7 @@ export class VpcRouter {
     }
   }
 
-  /** Removes the port of that id, if there is one, and the whole namespace if it has no other. */
+  /** Removes the port of that id, if there is one; the router stands until {@link removeIfEmpty}. */
   async remove(id: string, tapName: string): Promise<void> {
     await this.#turns.together(async () => {
       const standing = this.#standing;
@@ -89,9 +89,7 @@ export class VpcRouter {
             () => false,
           );
           // Where nothing is known to stand, the next port's filter is made anew, without this one.
-          if (port !== undefined && isFilterThere === true && (standing?.ports.size ?? 0) > 1) {
-            await this.#filter.apply(removePorts([port]));
-          }
+          if (port !== undefined && isFilterThere === true) await this.#filter.apply(removePorts([port]));
         }
         standing?.ports.delete(id);
       } catch (error) {
@@ -99,6 +97,10 @@ export class VpcRouter {
         throw error;
       }
     });
+  }
+
+  /** Removes the whole namespace if it has no port. */
+  async removeIfEmpty(): Promise<void> {
     if ((this.#standing?.ports.size ?? 0) > 0) return;
     await this.#turns.alone(async () => await this.#removeIfEmpty());
   }
