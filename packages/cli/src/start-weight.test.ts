@@ -11,24 +11,8 @@ const tellModules = `import { registerHooks } from "node:module";
 import { writeSync } from "node:fs";
 registerHooks({ load(url, context, next) { writeSync(1, url + "\\n"); return next(url, context); } });`;
 
-/**
- * What packages a command of its own may load; each is milliseconds of every command. All but commander come with the
- * indexes of base and client, pino with what it depends on.
- */
-const allowedPackages: ReadonlySet<string> = new Set([
-  "@pinojs/redact",
-  "atomic-sleep",
-  "commander",
-  "on-exit-leak-free",
-  "pino",
-  "pino-std-serializers",
-  "quick-format-unescaped",
-  "safe-stable-stringify",
-  "sonic-boom",
-  "thread-stream",
-  "ws",
-  "yaml",
-]);
+/** What packages a command may load before its first request; each is milliseconds of every command. */
+const allowedPackages: ReadonlySet<string> = new Set(["commander"]);
 
 /** What only an API server needs of the package api. */
 const serverSide =

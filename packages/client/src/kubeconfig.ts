@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { parse } from "yaml";
 import { ClientError } from "./client-error.ts";
 import type { ClientConfig } from "./transport.ts";
 
@@ -19,7 +18,7 @@ export async function loadKubeconfig(path: string, contextName?: string): Promis
   };
   let document: unknown;
   try {
-    document = parse(await readFile(path, "utf8"));
+    document = await parseDocument(await readFile(path, "utf8"));
   } catch (cause) {
     return fail("cannot be read", cause);
   }
@@ -59,6 +58,16 @@ export async function loadKubeconfig(path: string, contextName?: string): Promis
     ...(token === undefined ? {} : { token }),
     ...(namespace === undefined ? {} : { namespace }),
   };
+}
+
+/** JSON, as the service writes it, is YAML too; loading and running a YAML parser takes 15 ms. */
+async function parseDocument(content: string): Promise<unknown> {
+  try {
+    return JSON.parse(content);
+  } catch {
+    const { parse } = await import("yaml");
+    return parse(content);
+  }
 }
 
 function field(holder: unknown, key: string): unknown {

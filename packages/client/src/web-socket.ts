@@ -1,4 +1,4 @@
-import { WebSocket } from "ws";
+import type { WebSocket } from "ws";
 import { translateConnectionError } from "./client-error.ts";
 import type { KubeClient } from "./kube-client.ts";
 import { errorFrom, type RequestOptions } from "./transport.ts";
@@ -11,6 +11,8 @@ export async function openWebSocket(
   query: RequestOptions["query"] = {},
 ): Promise<WebSocket> {
   const { transport } = client;
+  // Few callers open one, and all of them load this file.
+  const { WebSocket } = await import("ws");
   const url = transport.url(path, query);
   url.protocol = "wss:";
   const { ca, cert, key } = transport.tls;
