@@ -25,6 +25,7 @@ const DROP: u32 = 0;
 const REPLACE: u32 = 1;
 const NEW_EVENT: u32 = 2;
 const NEW_POLL: u32 = 3;
+const NEW_SIGNALS: u32 = 4;
 
 pub fn request(zygote: &Path, plan: &Plan) -> Result<(), Failure> {
     descriptors::bound_stderr(plan.stderr_bytes)?;
@@ -45,6 +46,7 @@ pub fn request(zygote: &Path, plan: &Plan) -> Result<(), Failure> {
             ChangeKind::Drop => (DROP, 0),
             ChangeKind::NewEvent => (NEW_EVENT, 0),
             ChangeKind::NewPoll => (NEW_POLL, 0),
+            ChangeKind::NewSignals(mask) => (NEW_SIGNALS, mask),
             ChangeKind::Copy(of) => {
                 let given = actions.iter().find(|action| action.0 == of && action.1 == REPLACE);
                 (REPLACE, given.ok_or_else(|| Failure::new(STEP, format!("descriptor {of} is not given")))?.2)

@@ -58,6 +58,8 @@ pub enum ChangeKind {
     NewEvent,
     /// `new-poll <number>`: an epoll descriptor of its own.
     NewPoll,
+    /// `new-signals <number> <mask>`: a signal descriptor of its own, for the same signals.
+    NewSignals(u32),
 }
 
 /// Something opened outside the jail that the monitor finds under a number.
@@ -121,6 +123,7 @@ impl Plan {
                 "copy" => fields.change(&mut plan, |f| Ok(ChangeKind::Copy(f.number()?)))?,
                 "new-event" => fields.change(&mut plan, |_| Ok(ChangeKind::NewEvent))?,
                 "new-poll" => fields.change(&mut plan, |_| Ok(ChangeKind::NewPoll))?,
+                "new-signals" => fields.change(&mut plan, |f| Ok(ChangeKind::NewSignals(f.number()?)))?,
                 "end" => break,
                 unknown => return Err(invalid(format!("unknown directive {unknown}"))),
             }
@@ -255,8 +258,8 @@ mod tests {
     #[test]
     fn a_clone_has_a_zygote_for_a_program_and_a_zygote_no_user() {
         let of = |text: &str| Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message);
-        let plan = of("user\07\0clone-of\0/z\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0").unwrap();
-        assert_eq!(plan.changes.len(), 4);
+        let plan = of("user\07\0clone-of\0/z\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
+        assert_eq!(plan.changes.len(), 5);
         assert!(of("program\0/bin/q\0zygote\0requests\08\0/r\0threads\07\0").is_ok());
         for (text, expected) in [
             ("user\07\0clone-of\0/z\0program\0/bin/q\0", "either a program"),

@@ -72,9 +72,10 @@ pub fn drop_to(user_id: u32) -> Result<(), Failure> {
     set_no_new_privs(true).step(step, "no_new_privs")
 }
 
-/// Stays root, with nothing of it but the right to become somebody else: what each clone of this process does.
+/// Stays root, with nothing of it but the right to become somebody else, and to give up that for good: what each clone of
+/// this process does.
 pub fn keep_changing_users() -> Result<(), Failure> {
-    let kept = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    let kept = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::SETPCAP;
     keep_in_bounding_set(kept)?;
     set_thread_groups(&[]).step(STEP, "groups")?;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };

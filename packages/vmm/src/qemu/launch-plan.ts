@@ -33,6 +33,8 @@ export interface ClonePlan {
 
 export type DescriptorChange = { readonly number: number } & (
   | { readonly type: "drop" | "new-event" | "new-poll" }
+  /** Of the first 32 signals those whose bit is set. */
+  | { readonly type: "new-signals"; readonly mask: number }
   /** Becomes the same as another one, which is given. */
   | { readonly type: "copy"; readonly of: number }
 );
@@ -75,6 +77,7 @@ function cloneFields(plan: ClonePlan): readonly (readonly string[])[] {
       change.type,
       String(change.number),
       ...(change.type === "copy" ? [String(change.of)] : []),
+      ...(change.type === "new-signals" ? [String(change.mask)] : []),
     ]),
   ];
 }

@@ -28,10 +28,12 @@ const FUTEX: usize = 202;
 const GETDENTS64: usize = 217;
 const EXIT_GROUP: usize = 231;
 const TGKILL: usize = 234;
+const SIGNALFD4: usize = 289;
 const EVENTFD2: usize = 290;
 const EPOLL_CREATE1: usize = 291;
 const DUP3: usize = 292;
 const PRLIMIT64: usize = 302;
+const GETRANDOM: usize = 318;
 
 const EINTR: i32 = 4;
 const CLOEXEC: usize = 0o2000000;
@@ -95,6 +97,19 @@ pub fn new_event() -> Result<c_int> {
 
 pub fn new_poll() -> Result<c_int> {
     plain(EPOLL_CREATE1, [CLOEXEC, 0, 0, 0, 0, 0]).map(|number| number as c_int)
+}
+
+/// `mask`: of the first 32 signals.
+pub fn new_signals(mask: u32) -> Result<c_int> {
+    let signals = u64::from(mask);
+    plain(SIGNALFD4, [usize::MAX, &raw const signals as usize, 8, CLOEXEC | NONBLOCK, 0, 0]).map(|number| number as c_int)
+}
+
+/// # Safety
+/// There is room for `length` bytes at `to`.
+pub unsafe fn random(to: *mut u8, length: usize) -> Result {
+    // SAFETY: the caller's.
+    unsafe { call(GETRANDOM, [to as usize, length, 0, 0, 0, 0]) }
 }
 
 pub fn read(descriptor: c_int, buffer: &mut [u8]) -> Result {
@@ -218,8 +233,13 @@ pub fn bound_files(bytes: u64) -> Result {
     plain(PRLIMIT64, [0, LARGEST_FILE, limits.as_ptr() as usize, 0, 0, 0])
 }
 
-/// Gives up root, and with it all capabilities.
+/// Gives up root, and with it all capabilities, also in the bounding set.
 pub fn become_user(user: u32) -> Result {
+    const DROP_FROM_BOUNDING_SET: usize = 24;
+    // SETGID, SETUID, SETPCAP: the launcher has taken the others.
+    for capability in 6..=8 {
+        plain(PRCTL, [DROP_FROM_BOUNDING_SET, capability, 0, 0, 0, 0])?;
+    }
     let user = user as usize;
     plain(SETRESGID, [user, user, user, 0, 0, 0])?;
     plain(SETRESUID, [user, user, user, 0, 0, 0])?;

@@ -27,6 +27,7 @@ const OWN_PROCESS: u32 = 0xf00d_f00d;
 const REQUEST_BYTES: usize = 64 * 1024;
 const MOST_DESCRIPTORS: usize = 253;
 
+const EBADF: i32 = 9;
 const EAGAIN: i32 = 11;
 const EINTR: i32 = 4;
 const EPROTO: i32 = 71;
@@ -51,7 +52,7 @@ struct Header {
 struct Action {
     number: c_int,
     kind: u32,
-    /// Of the descriptors that came along.
+    /// Of the descriptors that came along, or a mask of signals.
     index: u32,
 }
 
@@ -59,6 +60,7 @@ const CLOSE: u32 = 0;
 const REPLACE: u32 = 1;
 const NEW_EVENT: u32 = 2;
 const NEW_POLL: u32 = 3;
+const NEW_SIGNALS: u32 = 4;
 
 /// `sock_filter`.
 #[repr(C)]
@@ -159,7 +161,12 @@ extern "C" fn on_signal(_signal: c_int, _information: *const c_void, context: *m
 fn serve() {
     loop {
         match receive() {
-            Ok(Some(request)) => clone(request),
+            Ok(Some(request)) => {
+                // Requests are no business of a clone's.
+                if clone(request) {
+                    return;
+                }
+            }
             // What is no request is nobody's.
             Ok(None) | Err(EINTR) => {}
             Err(_) => return,
@@ -167,14 +174,15 @@ fn serve() {
     }
 }
 
-fn clone(mut request: Request) {
-    let [conversation, ..] = *request.descriptors else { return };
+/// True in the clone.
+fn clone(mut request: Request) -> bool {
+    let [conversation, ..] = *request.descriptors else { return false };
     let forked = match IS_BROKEN.load(SeqCst) {
         true => Err(EAGAIN),
         false => threads::stop_others().and_then(|()| calls::fork()),
     };
     if let Ok(0) = forked {
-        let Err((step, error)) = become_machine(&mut request, conversation) else { return };
+        let Err((step, error)) = become_machine(&mut request, conversation) else { return true };
         tell_failure(conversation, step, error);
         calls::exit()
     }
@@ -186,6 +194,7 @@ fn clone(mut request: Request) {
         calls::close(*descriptor);
     }
     threads::let_others_go();
+    false
 }
 
 type Outcome = Result<(), (&'static [u8], i32)>;
@@ -196,6 +205,10 @@ fn become_machine(request: &mut Request, conversation: c_int) -> Outcome {
     // SAFETY: checked when it was received.
     let header = unsafe { &*request.header };
     calls::new_session();
+    // A number that the monitor has given up since may be that of a descriptor that came along.
+    if request.actions.iter().any(|action| request.descriptors.contains(&action.number)) {
+        return Err((b"install", EBADF));
+    }
     for action in request.actions {
         take_place(action, request.descriptors).map_err(at(b"install"))?;
     }
@@ -234,6 +247,8 @@ fn take_place(action: &Action, descriptors: &[c_int]) -> calls::Result<()> {
         }
         NEW_EVENT => calls::new_event()?,
         NEW_POLL => calls::new_poll()?,
+        // Whoever has the old one may change which signals all others hear of.
+        NEW_SIGNALS => calls::new_signals(action.index)?,
         _ => return Err(EPROTO),
     };
     calls::put(made, action.number)?;
@@ -424,6 +439,26 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: usize, argument: usiz
         unsafe { tap::remember(descriptor, request, argument) };
     }
     answer(result)
+}
+
+/// As GnuTLS's, for whoever is linked to it by this name: the monitor's randomness, which a guest sees as RDRAND. A
+/// generator in the process's memory would go on alike in all clones.
+///
+/// # Safety
+/// As GnuTLS's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gnutls_rnd(_level: c_int, data: *mut c_void, length: usize) -> c_int {
+    const RANDOM_FAILED: c_int = -206;
+    let mut done = 0;
+    while done < length {
+        // SAFETY: within the caller's own room.
+        match unsafe { calls::random(data.cast::<u8>().add(done), length - done) } {
+            Ok(count) => done += count,
+            Err(EINTR) => {}
+            Err(_) => return RANDOM_FAILED,
+        }
+    }
+    0
 }
 
 fn answer(result: calls::Result) -> c_int {

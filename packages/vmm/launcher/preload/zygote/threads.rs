@@ -16,9 +16,9 @@ const MOST: usize = 64;
 const ESRCH: i32 = 3;
 const ETIMEDOUT: i32 = 110;
 const TOO_MANY: i32 = 11;
-const LOOKS: usize = 8;
+const LOOKS: usize = 200;
 /// A thread that is not in the kernel takes microseconds, on a busy host milliseconds.
-const PATIENCE: [i64; 2] = [2, 0];
+const PATIENCE: [i64; 2] = [0, 10_000_000];
 
 struct Parked {
     context: AtomicUsize,
@@ -58,25 +58,24 @@ pub fn stop_others() -> calls::Result<()> {
     COUNT.store(0, SeqCst);
     READY.store(0, SeqCst);
     IS_STOPPING.store(true, SeqCst);
-    let mut known = [0; MOST];
-    let mut count = 0;
-    // Until a look finds no new one: a thread may have made another before it was stopped.
+    let mut known = Threads { numbers: [0; MOST], count: 0 };
+    // Until a look finds the same as the last one, and all of them parked: before it was stopped a thread may have made
+    // another. One that ends is deaf by then, and is waited for until it is gone; those that are parked stay.
     for _ in 0..LOOKS {
-        let before = count;
-        signal_new(&mut known, &mut count)?;
-        if count == before {
+        let seen = look(&known)?;
+        let is_same = seen.numbers == known.numbers;
+        known = seen;
+        if is_same && READY.load(SeqCst) as usize == known.count {
             return Ok(());
         }
-        while (READY.load(SeqCst) as usize) < count {
+        loop {
             let ready = READY.load(SeqCst);
-            if (ready as usize) < count
-                && let Err(ETIMEDOUT) = calls::wait(&READY, ready, Some(&PATIENCE))
-            {
-                return Err(ETIMEDOUT);
+            if ready as usize >= known.count || calls::wait(&READY, ready, Some(&PATIENCE)) == Err(ETIMEDOUT) {
+                break;
             }
         }
     }
-    Err(TOO_MANY)
+    Err(ETIMEDOUT)
 }
 
 pub fn let_others_go() {
@@ -95,14 +94,34 @@ pub fn revive_others() -> calls::Result<()> {
     Ok(())
 }
 
-fn signal_new(known: &mut [usize; MOST], count: &mut usize) -> calls::Result<()> {
+/// All other threads of this process, in the order in which the kernel tells them.
+struct Threads {
+    numbers: [usize; MOST],
+    count: usize,
+}
+
+impl Threads {
+    fn has(&self, thread: usize) -> bool {
+        self.numbers[..self.count].contains(&thread)
+    }
+
+    fn add(&mut self, thread: usize) -> calls::Result<()> {
+        *self.numbers.get_mut(self.count).ok_or(TOO_MANY)? = thread;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// Those there are now; those that are not `known` are signalled.
+fn look(known: &Threads) -> calls::Result<Threads> {
     let own = calls::thread();
+    let mut seen = Threads { numbers: [0; MOST], count: 0 };
     let mut buffer = [0; 4096];
     calls::rewind(THREADS_DESCRIPTOR)?;
     loop {
         let length = calls::directory_entries(THREADS_DESCRIPTOR, &mut buffer)?;
         if length == 0 {
-            return Ok(());
+            return Ok(seen);
         }
         let mut rest = &buffer[..length];
         // An entry: inode and offset (8 bytes each), its length (2), type (1), name.
@@ -111,16 +130,17 @@ fn signal_new(known: &mut [usize; MOST], count: &mut usize) -> calls::Result<()>
             let (entry, further) = rest.split_at(entry_length.clamp(19, rest.len()));
             rest = further;
             let Some(thread) = number(&entry[19..]) else { continue };
-            if thread == own || known[..*count].contains(&thread) {
+            if thread == own {
                 continue;
             }
-            match calls::interrupt(thread, SIGNAL) {
-                // It has ended since.
-                Err(ESRCH) => continue,
-                other => other?,
-            };
-            *known.get_mut(*count).ok_or(TOO_MANY)? = thread;
-            *count += 1;
+            if !known.has(thread) {
+                match calls::interrupt(thread, SIGNAL) {
+                    // It has ended since.
+                    Err(ESRCH) => continue,
+                    other => other?,
+                };
+            }
+            seen.add(thread)?;
         }
     }
 }

@@ -1,4 +1,15 @@
-import { constants, copyFile, chown, mkdir, readdir, readlink, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  constants,
+  copyFile,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { rehearsalImage, rehearse } from "@isopod/guest";
 import type { MachineSpec, MakeScratch } from "../../contract.ts";
@@ -243,11 +254,7 @@ export async function endZygote(directory: string, settings: BootSettings): Prom
 }
 
 /** The monitor copies what a descriptor set is made of, and has something else under the numbers it was given. */
-function scratchOf(
-  planned: readonly LaunchDescriptor[],
-  sets: ReadonlyMap<number, number>,
-  path: string,
-): number {
+function scratchOf(planned: readonly LaunchDescriptor[], sets: ReadonlyMap<number, number>, path: string): number {
   const given = planned.find((one) => one.type === "file" && one.path === path);
   const number = given === undefined ? undefined : sets.get(given.number);
   if (number === undefined) throw new Error("its monitor does not tell where its scratch disk is");
@@ -267,9 +274,20 @@ async function changesOf(
   for (const [number, target] of open) {
     if (target === "anon_inode:[eventfd]") changes.push({ number, type: "new-event" });
     else if (target === "anon_inode:[eventpoll]") changes.push({ number, type: "new-poll" });
+    else if (target === "anon_inode:[signalfd]")
+      changes.push({ number, type: "new-signals", mask: await maskOf(pid, number) });
     else if (target === scratchTarget && number !== scratch) changes.push({ number, type: "copy", of: scratch });
   }
   return changes;
+}
+
+/** Which signals a descriptor tells of. */
+async function maskOf(pid: number, number: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/fdinfo/${number}`, "utf8");
+  const mask = /^sigmask:\s*([0-9a-f]+)$/m.exec(text)?.[1] ?? "";
+  const value = Number.parseInt(mask, 16);
+  if (!(value < 2 ** 32)) throw new Error(`its monitor's descriptor ${number} is for other signals: ${mask}`);
+  return value;
 }
 
 /** Waits until the monitor has hung up on whoever spoke to it last: such a conversation would go on in every clone. */
