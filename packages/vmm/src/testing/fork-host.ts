@@ -14,6 +14,7 @@ import { createScratchDisks, type ScratchDisks } from "@isopod/volume";
 import type { Machine, MachineSpec, Template, TemplateShape, Vmm } from "../contract.ts";
 import type { QemuVmmOptions } from "../qemu/qemu-vmm.ts";
 import { createQemuVmm } from "../qemu/qemu-vmm.ts";
+import { readMachineRecord } from "../qemu/machine-record.ts";
 import { makeBusyboxDisk } from "./busybox-disk.ts";
 
 const mebibyte = 1024 * 1024;
@@ -91,6 +92,19 @@ export class ForkHost implements AsyncDisposable {
     );
   }
 
+  /** Has a zygote made of the template, and returns its process. */
+  async keepZygote(vmm: Vmm, template: Template): Promise<number> {
+    await vmm.templates.keepZygote(template, async (path, userId) => await this.makeScratch(path, userId));
+    const record = await readMachineRecord(this.zygoteMachine(template));
+    if (record?.process === undefined) throw new Error("there is no zygote");
+    return record.process.pid;
+  }
+
+  /** The directory of a zygote's machine, of a template in the usual cache directory. */
+  zygoteMachine(template: Template): string {
+    return this.file(`cache/templates/${template.id}/zygote/machine`);
+  }
+
   async makeScratch(path: string, userId: number, shape = testShape): Promise<{ readonly backingPath: string }> {
     return await this.scratch.create(path, shape.scratchBytes, userId);
   }
@@ -134,9 +148,17 @@ export class ForkHost implements AsyncDisposable {
     more: Partial<MachineSpec> = {},
     podMemoryMiB = 96,
   ): Promise<TestFork> {
-    const spec = await this.specOf(name, more);
+    return await this.start(vmm, template, await this.specOf(name, more), podMemoryMiB);
+  }
+
+  /** As {@link fork}, of a description that was changed. */
+  async start(vmm: Vmm, template: Template, spec: MachineSpec, podMemoryMiB = 96): Promise<TestFork> {
     const machine = await vmm.fork(spec, template);
     this.#machines.add(machine);
+    return await this.#configure(machine, spec, podMemoryMiB);
+  }
+
+  async #configure(machine: Machine, spec: MachineSpec, podMemoryMiB: number): Promise<TestFork> {
     const client = await connectGuest({ socketPath: machine.agentSocketPath, timeoutMs: 120_000 });
     this.#clients.add(client);
     await client.configure({
@@ -145,7 +167,7 @@ export class ForkHost implements AsyncDisposable {
       epochMicros: Date.now() * 1000,
       network: {
         macAddress: spec.network?.macAddress ?? "",
-        address: `10.0.0.${this.#count}`,
+        address: addressOf(spec),
         gatewayAddress: "169.254.1.1",
         gatewayMacAddress: "02:ff:00:00:00:01",
         mtu: 1450,
@@ -172,6 +194,11 @@ export class ForkHost implements AsyncDisposable {
     await runCommand("ip", ["netns", "delete", this.namespace]);
     await this.#temporary[Symbol.asyncDispose]();
   }
+}
+
+/** Whose address a machine has in tests: that of its tap. */
+export function addressOf({ network }: MachineSpec): string {
+  return `10.0.0.${network?.tapName.slice("tap".length)}`;
 }
 
 /** Runs a shell script in a container of its own and returns what it wrote. */

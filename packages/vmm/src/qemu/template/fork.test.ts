@@ -4,6 +4,14 @@ import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import type { Template, Vmm } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
+import {
+  assertHostTime,
+  assertOwnBootIds,
+  assertOwnDisks,
+  assertOwnNames,
+  assertOwnRandomness,
+  runInEach,
+} from "../../testing/own-identity.ts";
 import { ForkHost, runInFork, type TestFork, testShape } from "../../testing/fork-host.ts";
 import { cgroupDirectories, findCgroupRoots, machineCgroup } from "../cgroup.ts";
 
@@ -25,58 +33,24 @@ describe("forks of one template", { skip: isRoot ? false : "needs root" }, () =>
     await host?.[Symbol.asyncDispose]();
   });
 
-  const inEach = async (script: string): Promise<readonly string[]> =>
-    await Promise.all(forks.map(async (fork) => await runInFork(fork, script)));
-
   it("share no random stream, from their first draw on", async () => {
-    // Bytes, an identifier the kernel draws, and where it put the stack: each of another of the kernel's generators.
-    const script =
-      "head -c 64 /dev/urandom | xxd -p -c 64; cat /proc/sys/kernel/random/uuid; grep stack /proc/self/maps";
-    const drawn = [...(await inEach(script)), ...(await inEach(script))].flatMap((text) => text.split("\n"));
-    assert.equal(drawn.length, 12);
-    assert.equal(new Set(drawn).size, 12, drawn.join("\n"));
+    await assertOwnRandomness(forks);
   });
 
   it("have a boot id of their own, the same for all their containers", async () => {
-    const look = "cat /proc/sys/kernel/random/boot_id";
-    const [first, second] = await inEach(look);
-    assert.notEqual(first, second);
-    assert.deepEqual(await inEach(look), [first, second]);
+    await assertOwnBootIds(forks);
   });
 
   it("have their own host name, hardware address and address", async () => {
-    const seen = await inEach(
-      "hostname; cat /sys/class/net/eth0/address; ip -4 addr show eth0 | grep -c 'inet 10.0.0.'",
-    );
-    const expected = forks.map(({ spec }) => `${spec.id}\n${spec.network?.macAddress}\n1`);
-    assert.deepEqual(seen, expected);
+    await assertOwnNames(forks);
   });
 
   it("have the host's time, and a monotonic clock that goes on at the host's pace from where the template's was", async () => {
-    for (const fork of forks) {
-      const beforeMs = performance.now();
-      const earliest = Math.floor(Date.now() / 1000);
-      const text = await runInFork(
-        fork,
-        "date +%s; cut -d ' ' -f 1 /proc/uptime; sleep 2; cut -d ' ' -f 1 /proc/uptime",
-      );
-      const elapsedSeconds = (performance.now() - beforeMs) / 1000;
-      const [wall = 0, start = 0, end = 0] = text.split("\n").map(Number);
-      assert.ok(wall >= earliest - 1 && wall <= Date.now() / 1000 + 1, `${wall} at ${earliest}`);
-      // The guest tells hundredths.
-      assert.ok(end - start >= 1.98 && end - start <= elapsedSeconds + 0.02, `${end - start} s in ${elapsedSeconds} s`);
-    }
+    await assertHostTime(forks);
   });
 
   it("write to disks of their own, which begin with a clean file system", async () => {
-    const written = await inEach(
-      "ls -A /tmp; hostname >/tmp/mine; sync; cat /tmp/mine; df -m / | tail -1 | tr -s ' ' | cut -d ' ' -f 2",
-    );
-    for (const [index, text] of written.entries()) {
-      const [name, sizeMiB] = text.split("\n");
-      assert.equal(name, forks[index]?.spec.id);
-      assert.ok(Number(sizeMiB) > 32 && Number(sizeMiB) <= 64, text);
-    }
+    await assertOwnDisks(forks);
   });
 
   it("touch only a part of the template's memory, and share the rest", async () => {
@@ -138,7 +112,7 @@ describe("forks of one template", { skip: isRoot ? false : "needs root" }, () =>
     const spec = await host.specOf("too-late");
     await assert.rejects(vmm.fork(spec, template), { code: "TemplateFailed" });
     assert.deepEqual(await readdir(spec.directory), []);
-    assert.deepEqual(await inEach("echo alive; head -c 30000000 /dev/zero | wc -c"), [
+    assert.deepEqual(await runInEach(forks, "echo alive; head -c 30000000 /dev/zero | wc -c"), [
       "alive\n30000000",
       "alive\n30000000",
     ]);
