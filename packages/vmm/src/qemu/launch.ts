@@ -1,4 +1,5 @@
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { Duplex } from "node:stream";
 import { VmmError, type VmmErrorCode } from "../errors.ts";
 import { encodeLaunchPlan, type LaunchPlan, type MonitorPlan } from "./launch-plan.ts";
@@ -68,6 +69,8 @@ export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<
     throw failureOf(answer, options.id);
   } catch (cause) {
     child.kill("SIGKILL");
+    // Until then it may make what the caller is about to clear away.
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) await once(child, "exit");
     options.signal?.throwIfAborted();
     if (cause instanceof VmmError) throw cause;
     throw cannotRun(cause);

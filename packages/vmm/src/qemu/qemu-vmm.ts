@@ -1,4 +1,4 @@
-import { constants, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Clock, describeError, type Logger, systemClock } from "@isopod/base";
 import type { Accelerator, Machine, MachineSpec, Template, Vmm } from "../contract.ts";
@@ -15,6 +15,7 @@ import { QemuMachine, removeMachineTraces } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
 import { type Beginning, type BootSettings, startMachine } from "./start-machine.ts";
+import { cloneScratchPath, dropCloneScratch, keepCloneScratch } from "./template/clone-scratch.ts";
 import { SavedTemplate } from "./template/saved-template.ts";
 import { digestOfFiles } from "./template/template-key.ts";
 import { TemplateStore } from "./template/template-store.ts";
@@ -33,6 +34,11 @@ export interface QemuVmmOptions {
   readonly logger: Logger;
   /** Default `auto`: KVM if it can run the kernel, else emulation. */
   readonly accelerator?: AcceleratorChoice;
+  /**
+   * How long a zygote may take for a clone before a machine is forked without it. Default 10 s: a clone takes some
+   * twenty milliseconds, and on a host where it takes as long as this, so would a fork.
+   */
+  readonly cloneTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
@@ -80,11 +86,10 @@ export async function createQemuVmm(options: QemuVmmOptions): Promise<Vmm> {
     cpuModel: await hostCpuModel(),
   };
   const templates = await TemplateStore.open(join(cacheDirectory, "templates"), base, bootSettings);
-  return new QemuVmm(accelerator, version, bootSettings, templates);
+  return new QemuVmm(accelerator, version, bootSettings, templates, options.cloneTimeoutMs ?? defaultCloneTimeoutMs);
 }
 
-/** A clone takes some twenty milliseconds; on an overloaded host a fork would take as long as this. */
-const cloneMs = 10_000;
+const defaultCloneTimeoutMs = 10_000;
 /** Errors that a start without a zygote would end with as well. */
 const callersFaults: ReadonlySet<VmmErrorCode> = new Set([
   "InvalidSpec",
@@ -101,14 +106,22 @@ class QemuVmm implements Vmm {
   readonly version: string;
   readonly templates: TemplateStore;
   readonly #settings: BootSettings;
+  readonly #cloneTimeoutMs: number;
   /** Machines this object governs, by directory: a monitor talks to one client only. */
   readonly #machines = new Map<string, Promise<QemuMachine | undefined>>();
 
-  constructor(accelerator: Accelerator, version: string, settings: BootSettings, templates: TemplateStore) {
+  constructor(
+    accelerator: Accelerator,
+    version: string,
+    settings: BootSettings,
+    templates: TemplateStore,
+    cloneTimeoutMs: number,
+  ) {
     this.accelerator = accelerator;
     this.version = version;
     this.#settings = settings;
     this.templates = templates;
+    this.#cloneTimeoutMs = cloneTimeoutMs;
   }
 
   async boot(spec: MachineSpec, signal?: AbortSignal): Promise<Machine> {
@@ -136,17 +149,16 @@ class QemuVmm implements Vmm {
     const { zygote } = template;
     const [, scratch] = spec.disks;
     if (zygote === undefined || scratch?.type !== "qcow2" || !zygote.canBecome(spec)) return undefined;
-    const deadline = AbortSignal.timeout(cloneMs);
+    const deadline = AbortSignal.timeout(this.#cloneTimeoutMs);
     const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    // Beside the disk it was given, which stays as it is in case there is no clone.
-    const scratchPath = `${scratch.path}.clone`;
+    const scratchPath = cloneScratchPath(scratch.path);
     try {
       await zygote.copyScratch(scratchPath, spec.userId);
-      const machine = await this.#start(spec, zygote.beginning(spec, scratchPath), until);
-      await rename(scratchPath, scratch.path);
+      const machine = await zygote.hold(this.#start(spec, zygote.beginning(spec, scratchPath), until));
+      await keepCloneScratch(scratch.path);
       return machine;
     } catch (error) {
-      await rm(scratchPath, { force: true });
+      await dropCloneScratch(scratch.path);
       signal?.throwIfAborted();
       if (error instanceof VmmError && callersFaults.has(error.code)) throw error;
       const reason = describeError(error);
@@ -213,7 +225,12 @@ class QemuVmm implements Vmm {
     const record = await readMachineRecord(directory);
     if (record === undefined) return undefined;
     const identity = record.process;
-    if (identity === undefined || !(await isRunning(identity))) {
+    const isGone = identity === undefined || !(await isRunning(identity));
+    if (record.monitorName !== undefined && record.saved !== undefined) {
+      const { path } = record.saved.scratch;
+      await (isGone ? dropCloneScratch(path) : keepCloneScratch(path));
+    }
+    if (isGone) {
       await removeMachineTraces(directory, record, this.#settings.clock);
       return undefined;
     }

@@ -58,6 +58,8 @@ export interface CloneBeginning {
   readonly commands: readonly MonitorRequest[];
   /** What the zygote's monitor answers to. */
   readonly monitorName: string;
+  /** Told when the clone begins to join its cgroup; until then, it is in the zygote's. */
+  readonly onJoining: (joined: Promise<void>) => void;
   readonly scratchBacking: readonly BackingFile[];
 }
 
@@ -103,8 +105,10 @@ export async function startMachine(
         if (identity === undefined) throw new Error(`the launcher, process ${pid}, is gone`);
         started.process = identity;
         // Beside what comes next: see the launcher's `join_cgroups`, which a clone was made too late for.
-        if (isClone) started.joined = joinCgroup(cgroups, pid);
-        started.joined?.catch(() => {});
+        if (isClone) {
+          started.joined = joinCgroup(cgroups, pid);
+          beginning.onJoining(started.joined);
+        }
         started.stderr = await open(`/proc/${pid}/fd/2`, "r");
         await writeRecord(spec, { ...record, process: identity });
       },

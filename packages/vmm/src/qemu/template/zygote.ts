@@ -18,7 +18,7 @@ import { plugCommands } from "../block-nodes.ts";
 import { limitDisksCommand, monitorName, tapDescriptor } from "../command-line.ts";
 import type { DescriptorChange, LaunchDescriptor } from "../launch-plan.ts";
 import { machineFiles } from "../machine-record.ts";
-import { identifyProcess, isRunning, type ProcessIdentity } from "../process-identity.ts";
+import { endProcess, identifyProcess, type ProcessIdentity } from "../process-identity.ts";
 import { stderrBytes } from "../qemu-machine.ts";
 import {
   type BootSettings,
@@ -76,6 +76,7 @@ export class Zygote {
   readonly #process: ProcessIdentity;
   readonly #monitorName: string;
   readonly #descriptors: ZygoteDescriptors;
+  readonly #held = new Set<Promise<unknown>>();
 
   private constructor(
     template: SavedTemplate,
@@ -228,17 +229,26 @@ export class Zygote {
       },
       commands: [...plugged, ...(io === undefined ? [] : [limitDisksCommand(io)]), { command: "cont", args: {} }],
       monitorName: this.#monitorName,
+      onJoining: (joined) => void this.hold(joined).catch(() => {}),
       scratchBacking: this.template.scratchBacking,
     };
   }
 
-  /** It may have been killed by somebody. */
-  async isAlive(): Promise<boolean> {
-    return await isRunning(this.#process);
+  /** Until it has settled, the zygote's cgroup is not removed, as clones that are being made are in it. */
+  async hold<Result>(work: Promise<Result>): Promise<Result> {
+    this.#held.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#held.delete(work);
+    }
   }
 
   /** Machines that were cloned from it live on. */
   async end(): Promise<void> {
+    // First: clones that are not made yet fail at once.
+    await endProcess(this.#process, this.#settings.clock);
+    while (this.#held.size > 0) await Promise.allSettled(this.#held);
     await endZygote(this.#directory, this.#settings);
   }
 
