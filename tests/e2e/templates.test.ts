@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { resources, startedFromAnnotation, startFromAnnotation } from "@isopod/api";
@@ -14,6 +14,13 @@ interface TemplateLine {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly isLoaded: boolean;
+  readonly hasZygote: boolean;
+}
+
+/** State and parent of a process; empty when there is none. */
+async function processState(pid: number): Promise<readonly string[]> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 describe("templates", () => {
@@ -62,6 +69,30 @@ describe("templates", () => {
     for (const one of looks) assert.ok(Math.abs(Number(one[5]) - Date.now() / 1000) < 60, `the clock says ${one[5]}`);
   });
 
+  test("instances of a size that is in use are clones of its zygote, and outlive it and the service", async () => {
+    const zygotes = async (): Promise<readonly TemplateLine[]> => (await list()).filter((one) => one.hasZygote);
+    await eventually("a zygote is there", async () => (await zygotes()).length === 1);
+    const [template] = await zygotes();
+    const zygote = join(e2e.dataDirectory, "cache", "templates", template?.id ?? "", "zygote", "machine");
+    await createPod(e2e, shellPod(e2e, "echo begun; sleep 1000", { name: "cloned" }));
+    await podUntil(e2e, "cloned", "runs", (pod) => pod.status?.phase === "Running");
+    assert.equal(await startedFrom("cloned"), "template");
+    const { metadata } = await e2e.client.get(resources.pods, "default", "cloned");
+    const clonePid = await e2e.vmPid(metadata.uid ?? "");
+    const { process: zygoteProcess } = JSON.parse(await readFile(join(zygote, "machine.json"), "utf8"));
+    const [, parent] = await processState(clonePid);
+    assert.equal(parent, String(zygoteProcess.pid));
+
+    await e2e.killService();
+    await e2e.up();
+    assert.equal(await isopod("exec", "cloned", "--", "echo", "still here"), "still here");
+    assert.equal((await readLog(e2e, "cloned")).trim(), "begun");
+    // Perhaps a zombie still: its parent is gone.
+    const [state = "Z"] = await processState(zygoteProcess.pid);
+    assert.equal(state, "Z", "the zygote of a service that was killed is ended");
+    await isopod("rm", "--force", "cloned");
+  });
+
   test("a pod with two images has each container in its own", async () => {
     const layout = join(e2e.directory, "other-image");
     await writeDerivedImage(e2e.registry, layout, [[{ name: "other" }, "the other image"]]);
@@ -96,7 +127,7 @@ describe("templates", () => {
     const [before] = await list();
     assert.ok(before !== undefined);
     const directory = join(e2e.dataDirectory, "cache", "templates", before.id);
-    assert.deepEqual((await readdir(directory)).toSorted(), [
+    assert.deepEqual((await readdir(directory)).filter((name) => name !== "zygote").toSorted(), [
       "memory.packed",
       "scratch.qcow2",
       "state",
