@@ -8,6 +8,7 @@ import {
   type ExitStatus,
   guestArtifacts,
   type GuestClient,
+  type GuestIdentity,
   kernelCommandLine,
 } from "@isopod/guest";
 import { createScratchDisks, type ScratchDisks } from "@isopod/volume";
@@ -158,22 +159,22 @@ export class ForkHost implements AsyncDisposable {
     return await this.#configure(machine, spec, podMemoryMiB);
   }
 
+  /** Forks a snapshot of a fork, and gives it another identity. */
+  async restore(vmm: Vmm, snapshot: Template, name: string): Promise<TestFork> {
+    const spec = await this.specOf(name);
+    const machine = await vmm.fork(spec, snapshot);
+    this.#machines.add(machine);
+    const client = await connectGuest({ socketPath: machine.agentSocketPath, timeoutMs: 120_000 });
+    this.#clients.add(client);
+    await client.reidentify(identityOf(spec));
+    return { spec, machine, client };
+  }
+
   async #configure(machine: Machine, spec: MachineSpec, podMemoryMiB: number): Promise<TestFork> {
     const client = await connectGuest({ socketPath: machine.agentSocketPath, timeoutMs: 120_000 });
     this.#clients.add(client);
     await client.configure({
-      hostname: spec.id,
-      entropy: randomBytes(64).toString("base64"),
-      epochMicros: Date.now() * 1000,
-      network: {
-        macAddress: spec.network?.macAddress ?? "",
-        address: addressOf(spec),
-        gatewayAddress: "169.254.1.1",
-        gatewayMacAddress: "02:ff:00:00:00:01",
-        mtu: 1450,
-      },
-      resolvConf: "",
-      hosts: "127.0.0.1 localhost\n",
+      ...identityOf(spec),
       scratch: { diskSerial: "scratch" },
       limits: { memoryBytes: podMemoryMiB * mebibyte, pids: 512 },
     });
@@ -194,6 +195,23 @@ export class ForkHost implements AsyncDisposable {
     await runCommand("ip", ["netns", "delete", this.namespace]);
     await this.#temporary[Symbol.asyncDispose]();
   }
+}
+
+function identityOf(spec: MachineSpec): GuestIdentity {
+  return {
+    hostname: spec.id,
+    entropy: randomBytes(64).toString("base64"),
+    epochMicros: Date.now() * 1000,
+    network: {
+      macAddress: spec.network?.macAddress ?? "",
+      address: addressOf(spec),
+      gatewayAddress: "169.254.1.1",
+      gatewayMacAddress: "02:ff:00:00:00:01",
+      mtu: 1450,
+    },
+    resolvConf: "",
+    hosts: "127.0.0.1 localhost\n",
+  };
 }
 
 /** Whose address a machine has in tests: that of its tap. */

@@ -38,7 +38,7 @@ export async function assertOwnNames(forks: readonly TestFork[]): Promise<void> 
 }
 
 export async function assertHostTime(forks: readonly TestFork[]): Promise<void> {
-  for (const fork of forks) {
+  const assertTime = async (fork: TestFork): Promise<void> => {
     const beforeMs = performance.now();
     const earliest = Math.floor(Date.now() / 1000);
     const text = await runInFork(fork, "date +%s; cut -d ' ' -f 1 /proc/uptime; sleep 2; cut -d ' ' -f 1 /proc/uptime");
@@ -47,7 +47,8 @@ export async function assertHostTime(forks: readonly TestFork[]): Promise<void> 
     assert.ok(wall >= earliest - 1 && wall <= Date.now() / 1000 + 1, `${wall} at ${earliest}`);
     // The guest tells hundredths.
     assert.ok(end - start >= 1.98 && end - start <= elapsedSeconds + 0.02, `${end - start} s in ${elapsedSeconds} s`);
-  }
+  };
+  await Promise.all(forks.map(assertTime));
 }
 
 export async function assertOwnDisks(forks: readonly TestFork[]): Promise<void> {
