@@ -94,6 +94,31 @@ test("a burst of pods gets interfaces with addresses that are all different and 
   assert.equal(first?.metadata.ownerReferences?.[0]?.uid, first?.spec.podUID);
 });
 
+test("an interface is made once, although its claim is heard of before it", async () => {
+  await using api = await startTestApi();
+  await addVpc(api, "default", "10.64.0.0/16");
+  const made: string[] = [];
+  await using _controller = running(api, (options) => {
+    const create: KubeClient["create"] = async (resource, object, more) => {
+      if (resource.kind === "NetworkInterface") made.push(object.metadata.name);
+      return await options.client.create(resource, object, more);
+    };
+    const client = new Proxy(options.client, {
+      get: (target, name) => {
+        if (name === "create") return create;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    return make({ ...options, client });
+  });
+  const names = Array.from({ length: 20 }, (_, index) => `p${index}`);
+  for (const name of names) await interfaceOf(api, await addPod(api, name));
+  // Two writes of the controller later, all that the first ones set off is done.
+  await interfaceOf(api, await addPod(api, "last"));
+  assert.deepEqual(made, [...names, "last"]);
+});
+
 test("two VPCs use the same addresses without meeting", async () => {
   await using api = await startTestApi();
   for (const name of ["one", "two"]) await addVpc(api, name, "10.0.0.0/28");

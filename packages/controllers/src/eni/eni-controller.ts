@@ -17,6 +17,9 @@ import { ignoreNotFound } from "../ignore-not-found.ts";
 import { candidateAddresses, macAddressFor } from "./addresses.ts";
 import { ClaimIndex, podKeyOf } from "./claim-index.ts";
 
+/** By when the watch shows an interface that was made; after that it is made once more, which the API refuses if it is there. */
+const shownWithinMs = 1000;
+
 /** When a pod that got no interface is looked at again, if nothing happens before. */
 const retryMs = 10_000;
 
@@ -45,6 +48,8 @@ export class EniController implements Controller {
   readonly #claimsByPod = new ClaimIndex();
   /** Pods that wait for their VPC, or for an address of it. */
   readonly #waiting = new Map<string, Set<string>>();
+  /** Interfaces that were made and that the watch has yet to show: pod's key, its uid and when it is late. */
+  readonly #made = new Map<string, { readonly podUID: string; readonly lateMs: number }>();
   /** Where the next search begins: addresses rest as long as possible before they come again. */
   readonly #next = new Map<string, number>();
 
@@ -60,7 +65,10 @@ export class EniController implements Controller {
 
   async run(signal: AbortSignal): Promise<void> {
     this.#pods.onChange((key) => this.#queue.add(key));
-    this.#interfaces.onChange((key) => this.#queue.add(key));
+    this.#interfaces.onChange((key) => {
+      this.#made.delete(key);
+      this.#queue.add(key);
+    });
     this.#vpcs.onChange((name) => this.#wake(name));
     this.#claims.onChange((_name, claim, previous) => {
       if (previous !== undefined) this.#claimsByPod.remove(previous);
@@ -93,7 +101,18 @@ export class EniController implements Controller {
       if (!isInUse) await this.#freeClaim(key, claim, signal);
     }
     if (pod === undefined || wantedUid === undefined || eni !== undefined) return;
-    if (pod.metadata.deletionTimestamp === undefined) await this.#make(key, pod, signal);
+    if (pod.metadata.deletionTimestamp === undefined && !this.#isMade(key, wantedUid)) {
+      await this.#make(key, pod, signal);
+    }
+  }
+
+  /** The claim's own event comes before the interface's. */
+  #isMade(key: string, podUID: string): boolean {
+    const made = this.#made.get(key);
+    const leftMs = made?.podUID === podUID ? made.lateMs - this.#options.clock.monotonicMs() : 0;
+    if (leftMs > 0) this.#queue.addAfter(key, leftMs);
+    else this.#made.delete(key);
+    return leftMs > 0;
   }
 
   async #make(key: string, pod: Pod, signal: AbortSignal): Promise<void> {
@@ -125,7 +144,9 @@ export class EniController implements Controller {
       spec: { vpc: vpcName, address, macAddress: macAddressFor(uid), podName: name, podUID: uid },
     };
     try {
-      await ignoreNotFound(client.create(resources.networkinterfaces, eni, { signal }));
+      const created = await ignoreNotFound(client.create(resources.networkinterfaces, eni, { signal }));
+      if (created === undefined || this.#interfaces.get(key) !== undefined) return;
+      this.#made.set(key, { podUID: uid, lateMs: this.#options.clock.monotonicMs() + shownWithinMs });
     } catch (error) {
       // Ours, if an answer was lost, or that of a pod of this name which is still being taken down: the watch tells.
       if (isAlreadyExists(error)) this.#queue.addAfter(key, 200);
