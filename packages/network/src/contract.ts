@@ -13,14 +13,17 @@ export interface VpcSpec {
   readonly hasNat: boolean;
 }
 
-export interface InterfaceSpec {
+export interface TapSpec {
   /** Unique on the host; the tap's name derives from it. */
   readonly id: string;
   readonly vpc: VpcSpec;
-  readonly address: string;
-  readonly macAddress: string;
   /** The user id that may open the tap. */
   readonly userId: number;
+}
+
+export interface InterfaceSpec extends TapSpec {
+  readonly address: string;
+  readonly macAddress: string;
 }
 
 /** What the VM and the guest need to know of an attached interface. */
@@ -39,6 +42,11 @@ export interface AttachedInterface {
 
 /** Throws `NetworkError` (stage `network`): `InvalidSpec`, `AddressInUse`, `MissingProgram`, `NotPermitted`, `NoUplink`, `CommandFailed`. */
 export interface HostNetwork extends AsyncDisposable {
+  /**
+   * Makes the tap of an interface that has no address yet, so that an `attach` that follows finds it. It is down, is
+   * listed, and is removed by `detach`. An interface that is there already is left as it is.
+   */
+  prepare(spec: TapSpec, signal?: AbortSignal): Promise<void>;
   /**
    * Resolves as soon as the tap is there and a VM may open it; `opened` tells when packets pass. What is asked of one
    * id is done in turn, what is asked of several side by side.

@@ -1,5 +1,5 @@
 import { isAssignable, parseVpcCidr } from "./addresses.ts";
-import type { InterfaceSpec, VpcSpec } from "./contract.ts";
+import type { InterfaceSpec, TapSpec, VpcSpec } from "./contract.ts";
 import { NetworkError } from "./network-error.ts";
 
 /** The VPC's name becomes part of a file name, its uid is hashed. Throws `InvalidSpec`. */
@@ -22,12 +22,25 @@ export function checkVpc(vpc: VpcSpec): void {
 }
 
 /** Everything that reaches a command line or the kernel passes through here. Throws `InvalidSpec`. */
-export function checkInterface(spec: InterfaceSpec): void {
+export function checkTap(spec: TapSpec): void {
   // 128 characters of these leave room in the tap's alias, which holds 255 and separates its fields by commas.
   if (!/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/.test(spec.id)) {
     throw invalid(`the interface id "${spec.id}" is not valid`, spec.id, "Use at most 128 letters, digits and ._:/-.");
   }
   checkVpc(spec.vpc);
+  // 2^32 - 1 means "no user" to the kernel; root would give the tap to everybody's superuser.
+  if (!Number.isInteger(spec.userId) || spec.userId < 1 || spec.userId >= 2 ** 32 - 1) {
+    throw invalid(
+      `the user id ${spec.userId} of interface ${spec.id} is not valid`,
+      spec.id,
+      "Pass the instance's own user id.",
+    );
+  }
+}
+
+/** As {@link checkTap}, with its address and MAC. */
+export function checkInterface(spec: InterfaceSpec): void {
+  checkTap(spec);
   if (!isAssignable(parseVpcCidr(spec.vpc.cidr), spec.address)) {
     throw invalid(
       `no interface of VPC ${spec.vpc.name} (${spec.vpc.cidr}) can have the address ${spec.address}`,
@@ -41,14 +54,6 @@ export function checkInterface(spec: InterfaceSpec): void {
       `"${spec.macAddress}" is not a unicast MAC address in lower case`,
       spec.id,
       "Use a unicast, locally administered one, as in 02:00:00:00:00:01.",
-    );
-  }
-  // 2^32 - 1 means "no user" to the kernel; root would give the tap to everybody's superuser.
-  if (!Number.isInteger(spec.userId) || spec.userId < 1 || spec.userId >= 2 ** 32 - 1) {
-    throw invalid(
-      `the user id ${spec.userId} of interface ${spec.id} is not valid`,
-      spec.id,
-      "Pass the instance's own user id.",
     );
   }
 }

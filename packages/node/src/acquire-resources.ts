@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { type NetworkInterface, resources, startFromAnnotation, type VPC } from "@isopod/api";
+import { type NetworkInterface, podVpcName, resources, startFromAnnotation, type VPC } from "@isopod/api";
 import { describeError, retry } from "@isopod/base";
 import type { Image } from "@isopod/image";
-import type { AttachedInterface } from "@isopod/network";
+import type { AttachedInterface, TapSpec } from "@isopod/network";
 import type { MachineDisk, Template } from "@isopod/vmm";
 import type { CloneSource } from "./clone-source.ts";
 import { containerEnvironment, type PodSources } from "./container-environment.ts";
@@ -66,7 +66,7 @@ export async function acquireResources(
   const signal = AbortSignal.any([context.signal, failed.signal]);
   const all = [
     pullImages(context, recorded, signal),
-    attachNetwork(context, recorded, signal),
+    attachNetwork(context, recorded, isNew, signal),
     fetchReferences(context.options.client, context.pod, signal),
     isNew ? makeScratch(context, recorded, signal) : Promise.resolve(undefined),
     isNew ? (source?.template ?? findTemplate(context)) : undefined,
@@ -175,37 +175,61 @@ async function pullImages(
 async function attachNetwork(
   context: PodContext,
   recorded: Promise<void>,
+  isNew: boolean,
   signal: AbortSignal,
 ): Promise<{ readonly eni: NetworkInterface; readonly vpc: VPC; readonly attached: AttachedInterface }> {
   const { network, interfaceOf, vpc: findVpc } = context.options;
-  const eni = await interfaceOf(context.podUID, signal);
-  const vpc = await findVpc(eni.spec.vpc, signal);
-  await recorded;
-  const attached = await network.attach(
-    {
-      id: context.podUID,
-      vpc: {
-        name: vpc.metadata.name,
-        uid: vpc.metadata.uid ?? "",
-        cidr: vpc.spec.cidr,
-        hasNat: vpc.spec.nat === true,
-      },
-      address: eni.spec.address,
-      macAddress: eni.spec.macAddress,
-      userId: context.record.value.userId,
-    },
-    signal,
-  );
+  const prepared = isNew ? prepareTap(context, recorded, signal) : Promise.resolve(undefined);
+  try {
+    const eni = await interfaceOf(context.podUID, signal);
+    const vpc = await findVpc(eni.spec.vpc, signal);
+    await recorded;
+    // The tap it has may be one of another VPC of that name.
+    const vpcUID = await prepared;
+    if (vpcUID !== undefined && vpcUID !== vpc.metadata.uid) await network.detach(context.podUID);
+    const { address, macAddress } = eni.spec;
+    const attached = await network.attach({ ...tapSpec(context, vpc), address, macAddress }, signal);
+    tellStages(context, eni, attached);
+    return { eni, vpc, attached };
+  } finally {
+    await prepared;
+  }
+}
+
+/** Makes the tap while the ENI controller makes the interface. With the uid of its VPC if it is there then. */
+async function prepareTap(
+  context: PodContext,
+  recorded: Promise<void>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { network, vpc: findVpc } = context.options;
+  try {
+    const vpc = await findVpc(podVpcName(context.pod), signal);
+    await recorded;
+    await network.prepare(tapSpec(context, vpc), signal);
+    return vpc.metadata.uid;
+  } catch (error) {
+    // Whoever attaches the interface meets the same, and says so where it is heard.
+    context.logger.debug({ reason: describeError(error) }, "no tap was made ahead");
+    return undefined;
+  }
+}
+
+function tapSpec({ podUID, record }: PodContext, { metadata, spec }: VPC): TapSpec {
+  const { name, uid = "" } = metadata;
+  return { id: podUID, userId: record.value.userId, vpc: { name, uid, cidr: spec.cidr, hasNat: spec.nat === true } };
+}
+
+function tellStages(context: PodContext, eni: NetworkInterface, { opened }: AttachedInterface): void {
   context.podIP = eni.spec.address;
   context.stage("network");
-  attached.opened.then(
+  opened.then(
     () => {
       context.stage("opened");
       void tellAttached(context, eni);
     },
     () => {},
   );
-  return { eni, vpc, attached };
 }
 
 /** How long after it is open an interface is told to be attached: the start needs the processor until then. */

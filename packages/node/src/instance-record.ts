@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode, writeFileAtomically } from "@isopod/base";
 import { NodeError } from "./node-error.ts";
@@ -135,15 +136,17 @@ export class InstanceRecords {
     const text = `${JSON.stringify(record)}\n`;
     const write = async (): Promise<void> => {
       if (options.isDurable) return await writeFileAtomically(path, text, 0o600);
-      await writeFile(`${path}.new`, text, { mode: 0o600 });
-      await rename(`${path}.new`, path);
+      // In one go: a start waits for this, and five turns through the thread pool took it 3 to 6 ms. Nothing here waits
+      // for the disk.
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
     };
     try {
       await write();
     } catch (error) {
       if (systemErrorCode(error) !== "ENOENT") throw error;
       // Searchable, not listable: the VM's own user reaches its sockets through it.
-      await mkdir(directory, { recursive: true, mode: 0o711 });
+      mkdirSync(directory, { recursive: true, mode: 0o711 });
       await write();
     }
   }

@@ -1,14 +1,14 @@
 import { describeError, type Logger } from "@isopod/base";
 import { cidrsOverlap, parseCidr } from "../cidr.ts";
-import type { AttachedInterface, HostNetwork, InterfaceSpec } from "../contract.ts";
-import { checkInterface } from "../interface-spec.ts";
+import type { AttachedInterface, HostNetwork, InterfaceSpec, TapSpec, VpcSpec } from "../contract.ts";
+import { checkInterface, checkTap } from "../interface-spec.ts";
 import { NetworkError, notPermitted } from "../network-error.ts";
 import type { RunCommand } from "./command-shells.ts";
 import { HostCommands } from "./host-commands.ts";
 import { checkInstallation, gatewayAddress, gatewayMacAddress, mtu, namespaceName, tapName } from "./names.ts";
 import { listNamespaces, namespacePath } from "./namespaces.ts";
 import { NatGateway } from "./nat-gateway.ts";
-import { portOf } from "./port.ts";
+import { portOf, tapOf } from "./port.ts";
 import { VpcRouter } from "./vpc-router.ts";
 
 export interface HostNetworkOptions {
@@ -75,26 +75,32 @@ class LinuxHostNetwork implements HostNetwork {
   async recover(): Promise<void> {
     for (const namespace of await listNamespaces(this.#installation)) {
       const ports = await this.#router(namespace).recover();
-      for (const { id } of ports) this.#namespaceOf.set(id, namespace);
+      for (const { tap } of ports) this.#namespaceOf.set(tap.id, namespace);
       this.#logger.info({ namespace, interfaces: ports.length }, "found a VPC network");
     }
     await this.#nat.closeIfUnused();
   }
 
+  async prepare(spec: TapSpec, signal?: AbortSignal): Promise<void> {
+    checkTap(spec);
+    this.#checkPool(spec.vpc);
+    const namespace = namespaceName(this.#installation, spec.vpc.name, spec.vpc.uid);
+    await this.#inTurn(spec.id, async () => {
+      signal?.throwIfAborted();
+      await this.#within(spec.id, namespace, async (router) => await router.prepare(spec.vpc, tapOf(spec), signal));
+    });
+  }
+
   async attach(spec: InterfaceSpec, signal?: AbortSignal): Promise<AttachedInterface> {
     checkInterface(spec);
-    if (spec.vpc.hasNat && cidrsOverlap(spec.vpc.cidr, this.#natPool)) {
-      throw new NetworkError(`VPC ${spec.vpc.name} (${spec.vpc.cidr}) overlaps the NAT addresses ${this.#natPool}`, {
-        code: "InvalidSpec",
-        object: spec.vpc.name,
-        remedy: "Choose another network for the VPC, switch its NAT off, or configure another NAT pool.",
-      });
-    }
+    this.#checkPool(spec.vpc);
     const namespace = namespaceName(this.#installation, spec.vpc.name, spec.vpc.uid);
     const tapped = Promise.withResolvers<void>();
     const opened = this.#inTurn(spec.id, async () => {
       signal?.throwIfAborted();
-      await this.#attach(spec, namespace, tapped.resolve, signal);
+      await this.#within(spec.id, namespace, async (router) => {
+        await router.add(spec.vpc, portOf(spec), tapped.resolve, signal);
+      });
     });
     // Whoever wants to know listens; the others must not end with it.
     opened.catch(() => {});
@@ -109,20 +115,30 @@ class LinuxHostNetwork implements HostNetwork {
     };
   }
 
-  async #attach(spec: InterfaceSpec, namespace: string, onTap: () => void, signal?: AbortSignal): Promise<void> {
-    const elsewhere = this.#namespaceOf.get(spec.id);
+  #checkPool(vpc: VpcSpec): void {
+    if (!vpc.hasNat || !cidrsOverlap(vpc.cidr, this.#natPool)) return;
+    throw new NetworkError(`VPC ${vpc.name} (${vpc.cidr}) overlaps the NAT addresses ${this.#natPool}`, {
+      code: "InvalidSpec",
+      object: vpc.name,
+      remedy: "Choose another network for the VPC, switch its NAT off, or configure another NAT pool.",
+    });
+  }
+
+  /** Changes what there is of an interface, which may be in one VPC only. */
+  async #within(id: string, namespace: string, change: (router: VpcRouter) => Promise<void>): Promise<void> {
+    const elsewhere = this.#namespaceOf.get(id);
     if (elsewhere !== undefined && elsewhere !== namespace) {
-      throw new NetworkError(`the interface ${spec.id} is attached to another VPC`, {
+      throw new NetworkError(`the interface ${id} is attached to another VPC`, {
         code: "InvalidSpec",
-        object: spec.id,
+        object: id,
         remedy: "Detach it first.",
       });
     }
-    this.#namespaceOf.set(spec.id, namespace);
+    this.#namespaceOf.set(id, namespace);
     try {
-      await this.#router(namespace).add(spec.vpc, portOf(spec), onTap, signal);
+      await change(this.#router(namespace));
     } catch (error) {
-      await this.#forgetUnlessThere(spec.id, namespace);
+      await this.#forgetUnlessThere(id, namespace);
       throw error;
     }
   }
@@ -172,7 +188,7 @@ class LinuxHostNetwork implements HostNetwork {
   async list(): Promise<readonly string[]> {
     const ids: string[] = [];
     for (const namespace of await listNamespaces(this.#installation)) {
-      for (const { id } of await this.#router(namespace).readPorts()) ids.push(id);
+      for (const { tap } of await this.#router(namespace).readPorts()) ids.push(tap.id);
     }
     return ids.toSorted();
   }
@@ -202,7 +218,7 @@ class LinuxHostNetwork implements HostNetwork {
   async #find(id: string): Promise<string | undefined> {
     for (const namespace of await listNamespaces(this.#installation)) {
       const ports = await this.#router(namespace).readPorts();
-      if (ports.some((port) => port.id === id)) return namespace;
+      if (ports.some(({ tap }) => tap.id === id)) return namespace;
     }
     return undefined;
   }
@@ -212,6 +228,6 @@ class LinuxHostNetwork implements HostNetwork {
     const ports = await this.#router(namespace)
       .readPorts()
       .catch(() => undefined);
-    if (ports !== undefined && !ports.some((port) => port.id === id)) this.#namespaceOf.delete(id);
+    if (ports !== undefined && !ports.some(({ tap }) => tap.id === id)) this.#namespaceOf.delete(id);
   }
 }

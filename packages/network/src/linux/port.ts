@@ -1,47 +1,70 @@
-import type { InterfaceSpec } from "../contract.ts";
+import type { InterfaceSpec, TapSpec } from "../contract.ts";
 import { tapName } from "./names.ts";
 
-/** An interface as its VPC's router sees it. */
-export interface Port {
+/** The device of an interface, all that a VM needs of it to be started. */
+export interface Tap {
   readonly id: string;
   readonly tapName: string;
-  readonly address: string;
-  readonly macAddress: string;
   readonly userId: number;
 }
 
+/** An interface as its VPC's router sees it. */
+export interface Port extends Tap {
+  readonly address: string;
+  readonly macAddress: string;
+}
+
+export function tapOf({ id, userId }: TapSpec): Tap {
+  return { id, tapName: tapName(id), userId };
+}
+
 export function portOf(spec: InterfaceSpec): Port {
-  const { id, address, macAddress, userId } = spec;
-  return { id, tapName: tapName(id), address, macAddress, userId };
+  const { address, macAddress } = spec;
+  return { ...tapOf(spec), address, macAddress };
 }
 
-export function isSamePort(a: Port, b: Port): boolean {
-  return a.id === b.id && a.address === b.address && a.macAddress === b.macAddress && a.userId === b.userId;
-}
-
-/** A port as the kernel has it. */
-export interface KnownPort extends Port {
+/** What there is of an interface. */
+export interface KnownPort {
+  readonly tap: Tap;
+  /** What it is open as, or is being opened as; undefined for a tap that is there and down. */
+  readonly port: Port | undefined;
   /** Its packet filter, address and route hold, and the tap is up: until then nothing passes it. */
   readonly isOpen: boolean;
 }
 
-/** What an alias begins with: the tap is there and a VM may hold it, and whether the rest is done. */
+/** Whether what is there may become `wanted` without a new tap. */
+export function mayBecome({ tap, port }: KnownPort, wanted: Tap | Port): boolean {
+  if (tap.id !== wanted.id || tap.userId !== wanted.userId) return false;
+  return (
+    port === undefined ||
+    ("address" in wanted && port.address === wanted.address && port.macAddress === wanted.macAddress)
+  );
+}
+
+/** What an alias begins with: the interface is open; its tap is there, down, and a VM may hold it. */
 const openMark = "isopod";
-const openingMark = "isopod-opening";
+const tapMark = "isopod-tap";
 
 /**
- * The tap's alias is the record of the port: it lives and dies with the tap, so that after any crash the kernel
+ * The tap's alias is the record of the interface: it lives and dies with the tap, so that after any crash the kernel
  * says which interfaces there are. It is the last step of making the tap and, changed, of opening it: a tap without
  * one was never handed to anybody.
  */
-export function aliasOf(port: Port, isOpen: boolean): string {
-  return [isOpen ? openMark : openingMark, port.id, port.address, port.macAddress, port.userId].join(",");
+export function tapAlias({ id, userId }: Tap): string {
+  return [tapMark, id, userId].join(",");
+}
+
+export function openAlias({ id, address, macAddress, userId }: Port): string {
+  return [openMark, id, address, macAddress, userId].join(",");
 }
 
 export function portFromAlias(tapName: string, alias: string): KnownPort | undefined {
-  const [mark, id, address, macAddress, userId, ...rest] = alias.split(",");
-  if (mark !== openMark && mark !== openingMark) return undefined;
-  if (id === undefined || address === undefined || macAddress === undefined) return undefined;
-  if (userId === undefined || rest.length > 0) return undefined;
-  return { id, tapName, address, macAddress, userId: Number(userId), isOpen: mark === openMark };
+  const [mark, id, ...fields] = alias.split(",");
+  const userId = Number(fields.at(-1));
+  if (id === undefined || !Number.isInteger(userId)) return undefined;
+  const tap = { id, tapName, userId };
+  if (mark === tapMark && fields.length === 1) return { tap, port: undefined, isOpen: false };
+  const [address, macAddress] = fields;
+  if (mark !== openMark || fields.length !== 3 || address === undefined || macAddress === undefined) return undefined;
+  return { tap, port: { ...tap, address, macAddress }, isOpen: true };
 }

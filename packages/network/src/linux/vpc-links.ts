@@ -7,7 +7,7 @@ import {
   natNextHopAddress,
   natNextHopMacAddress,
 } from "./names.ts";
-import { aliasOf, type KnownPort, type Port, portFromAlias } from "./port.ts";
+import { type KnownPort, openAlias, type Port, portFromAlias, type Tap, tapAlias } from "./port.ts";
 
 /**
  * What makes a namespace a router. `default` is inherited by every device made later, so that taps need none.
@@ -49,12 +49,17 @@ export function routerLines(cidr: string, natAddress: string | undefined): reado
   ];
 }
 
-/** Lines that make a port's tap, which is down: a VM may have it, and nothing passes it. {@link recordLine} is to follow. */
-export function tapLines(port: Port): readonly string[] {
+/** Lines that make a tap, which is down: a VM may have it, and nothing passes it. {@link recordLine} is to follow. */
+export function tapLines({ tapName, userId }: Tap): readonly string[] {
   return [
-    `tuntap add dev ${port.tapName} mode tap vnet_hdr user ${port.userId}`,
-    `link set dev ${port.tapName} address ${gatewayMacAddress} mtu ${mtu}`,
+    `tuntap add dev ${tapName} mode tap vnet_hdr user ${userId}`,
+    `link set dev ${tapName} address ${gatewayMacAddress} mtu ${mtu}`,
   ];
+}
+
+/** The line that says that the tap is made; the last of its batch. */
+export function recordLine(tap: Tap): string {
+  return `link set dev ${tap.tapName} alias ${tapAlias(tap)}`;
 }
 
 /** Lines that open a port once the packet filter knows it; running them again changes nothing. */
@@ -63,13 +68,8 @@ export function openLines(port: Port): readonly string[] {
     `link set dev ${port.tapName} up`,
     `route replace ${port.address}/32 dev ${port.tapName}`,
     `neighbour replace ${port.address} lladdr ${port.macAddress} dev ${port.tapName} nud permanent`,
-    recordLine(port, true),
+    `link set dev ${port.tapName} alias ${openAlias(port)}`,
   ];
-}
-
-/** The line that says what has been reached; always the last of its batch. */
-export function recordLine(port: Port, isOpen: boolean): string {
-  return `link set dev ${port.tapName} alias ${aliasOf(port, isOpen)}`;
 }
 
 export interface VpcLinks {

@@ -5,10 +5,11 @@
  */
 import { createInterface } from "node:readline";
 import { silentLogger } from "@isopod/base";
-import { createHostNetwork, type InterfaceSpec, NetworkError } from "../index.ts";
+import { createHostNetwork, type InterfaceSpec, NetworkError, type TapSpec } from "../index.ts";
 import { CommandShells, type RunCommand } from "../linux/command-shells.ts";
 
 export type HostRequest =
+  | { readonly method: "prepare"; readonly spec: TapSpec }
   | { readonly method: "attach"; readonly spec: InterfaceSpec }
   | { readonly method: "detach"; readonly id: string }
   | { readonly method: "list" };
@@ -34,6 +35,7 @@ const run: RunCommand = async (program, args, options) => {
 const network = await createHostNetwork({ installation, logger: silentLogger, run });
 
 async function answer(request: HostRequest): Promise<unknown> {
+  if (request.method === "prepare") return await network.prepare(request.spec);
   if (request.method === "attach") {
     const attached = await network.attach(request.spec);
     await attached.opened;

@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import type { AttachedInterface, HostNetwork, InterfaceSpec } from "../contract.ts";
+import type { AttachedInterface, HostNetwork, InterfaceSpec, TapSpec } from "../contract.ts";
 import { NetworkError, type NetworkErrorCode } from "../network-error.ts";
 import type { HostRequest } from "./host-process.ts";
 import { TestNamespace } from "./namespace.ts";
@@ -73,6 +73,10 @@ export class TestHost implements HostNetwork, AsyncDisposable {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGKILL");
     await once(child, "close");
+  }
+
+  async prepare(spec: TapSpec): Promise<void> {
+    await this.#ask({ method: "prepare", spec });
   }
 
   /** Resolves when the interface is open. */
