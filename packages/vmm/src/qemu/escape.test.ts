@@ -5,9 +5,8 @@ import { after, before, describe, it } from "node:test";
 import { runCommand } from "@isopod/base";
 import type { MachineSpec, Template, Vmm } from "../contract.ts";
 import { ForkHost, runInFork, type TestFork } from "../testing/fork-host.ts";
-import { Intruder, type Intrusion, type World } from "../testing/intruder.ts";
+import { endings, Intruder, type Intrusion, type World, worldOf } from "../testing/intruder.ts";
 import { cgroupDirectories } from "./cgroup.ts";
-import type { LaunchDescriptor, LaunchPlan } from "./launch-plan.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -66,45 +65,12 @@ describe("a monitor in a guest's hands", { skip: isRoot ? false : "needs root" }
 
   async function attempt(task: string, more: World = {}, limits: Partial<MachineSpec> = {}): Promise<Intrusion> {
     const spec = await host.specOf(`intruder-${++tries}`, limits);
-    const intrusion = await intruder.run(spec, task, (plan) => ({ ...worldOf(plan), ...more }));
+    const intrusion = await intruder.run(spec, task, ({ descriptors, fileBytes }) => ({
+      ...worldOf(descriptors, fileBytes, victim),
+      ...more,
+    }));
     assert.equal(await runInFork(victim, "echo alive"), "alive");
     return intrusion;
-  }
-
-  function worldOf(plan: LaunchPlan): World {
-    const numberOf = (is: (one: LaunchDescriptor) => boolean): number => {
-      const found = plan.descriptors.filter(is);
-      assert.equal(found.length, 1);
-      return found[0]?.number ?? -1;
-    };
-    const fileAt = (part: string): number => numberOf((one) => one.type === "file" && one.path.includes(part));
-    const memory = fileAt("/fd/");
-    return {
-      memory,
-      files: {
-        memory,
-        state: fileAt("/state"),
-        "template's disk": fileAt("/scratch.qcow2"),
-        "file system": fileAt("/ext4-"),
-        image: fileAt("/image"),
-      },
-      scratch: numberOf((one) => one.type === "file" && one.isWritable),
-      tap: numberOf((one) => one.type === "tap"),
-      otherTap: victim.spec.network?.tapName,
-      numbers: plan.descriptors.map((one) => one.number),
-      fileBytes: plan.fileBytes,
-      directory: victim.spec.directory,
-      disk: victim.spec.disks.map((one) => (one.type === "qcow2" ? one.path : ""))[1],
-      processes: { victim: victim.machine.pid, service: process.pid, init: 1 },
-    };
-  }
-
-  /** Attempts, by what became of them. */
-  function endings(outcomes: Intrusion["outcomes"]): Readonly<Record<string, readonly string[]>> {
-    const groups = Object.groupBy(Object.entries(outcomes), ([, outcome]) => String(outcome));
-    return Object.fromEntries(
-      Object.entries(groups).map(([outcome, group]) => [outcome, (group ?? []).map(([name]) => name)]),
-    );
   }
 
   function ending(outcomes: Intrusion["outcomes"], file: string, what: string): string {

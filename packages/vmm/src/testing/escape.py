@@ -1,7 +1,7 @@
 """What a monitor in a guest's hands would try, from inside the jail: run by the launcher in QEMU's place, with the very
 descriptors QEMU gets. Prints one JSON object: the name of each attempt and how it ended, "done" or the error's name."""
 
-import ctypes, errno, fcntl, json, mmap, os, resource, socket, struct, sys, time
+import ctypes, errno, fcntl, json, mmap, os, resource, socket, struct, sys, threading, time
 
 task, world = sys.argv[1], json.loads(sys.argv[2])
 libc = ctypes.CDLL(None, use_errno=True)
@@ -84,7 +84,11 @@ def try_files():
         attempt(f"{name}: open its directory", lambda: os.open(f"/fd/{number}/..", os.O_RDONLY))
         attempt(f"{name}: remove", lambda: os.unlink(f"/fd/{number}"))
     # The one that QEMU has to open for writing.
-    writable = again(world["memory"], os.O_RDWR)
+    try:
+        writable = again(world["memory"], os.O_RDWR)
+    except OSError as error:
+        outcomes["memory opened again"] = errno.errorcode[error.errno]
+        return
     for what, action in change(writable).items():
         attempt(f"memory opened again: {what}", action)
 
@@ -131,8 +135,11 @@ def try_namespaces():
     attempt("pivot root", lambda: call(155, b"/", b"/"))
     outcomes["root"] = sorted(os.listdir("/"))
     outcomes["devices"] = sorted(os.listdir("/dev"))
-    # Its own, and the one that lists them.
-    outcomes["descriptors"] = sorted(int(name) for name in os.listdir("/fd"))[: len(world["numbers"]) + 3]
+    try:
+        # Its own, and the one that lists them.
+        outcomes["descriptors"] = sorted(int(name) for name in os.listdir("/fd"))[: len(world["numbers"]) + 3]
+    except OSError as error:
+        outcomes["descriptors"] = errno.errorcode[error.errno]
     for path in ["/proc", "/sys", "/run", "/tmp", "/var", "/home", "/etc/passwd", world["directory"], world["disk"]]:
         attempt(f"look at {path}", lambda: os.stat(path))
     for path in ["/new", "/dev/new", "/usr/new", "/etc/new", "/fd/new", "/lib/new"]:
@@ -240,7 +247,67 @@ def hog():
         os.write(number, b"x" * (1 << 20))
 
 
+def try_what_zygotes_may():
+    attempt("fork", lambda: call(57))
+    attempt("vfork", lambda: call(58))
+    attempt("clone", lambda: call(56, 17, 0, 0, 0, 0))
+    attempt("clone3", lambda: call(435, ctypes.create_string_buffer(88), 88))
+    attempt("run a program", lambda: os.execv("/usr/bin/true", ["true"]))
+    attempt("run a program by handle", lambda: call(322, -100, b"/usr/bin/true", 0, 0, 0))
+    attempt("become root", lambda: os.setresuid(0, 0, 0))
+    attempt("become another", lambda: os.setresuid(65534, 65534, 65534))
+    attempt("become another by effect", lambda: call(122, 65534))
+    attempt("join a group", lambda: os.setgroups([0]))
+    attempt("change its group", lambda: os.setresgid(0, 0, 0))
+    attempt("take a capability", lambda: call(126, struct.pack("2I", 0x20080522, 0), struct.pack("6I", 64, 64, 0, 0, 0, 0)))
+    attempt("leave its session", lambda: os.setsid())
+    attempt("choose processors", lambda: os.sched_setaffinity(0, [0]))
+    attempt("run before others", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
+    attempt("signal the zygote", lambda: os.kill(os.getppid(), 0))
+    attempt("start a thread", lambda: threading.Thread(target=int).start())
+    outcomes["descriptors"] = [number for number in range(1024) if is_open(number)]
+
+
+def is_open(number):
+    try:
+        os.fstat(number)
+        return True
+    except OSError:
+        return False
+
+
+def wait_to_be_cloned():
+    """Returns in a clone, which has all the threads of its zygote: such as wait, such as run, and such as begin and end."""
+    steps = [0]
+
+    def run():
+        while True:
+            steps[0] += 1
+            time.sleep(0.001)
+
+    def breed():
+        while True:
+            one = threading.Thread(target=time.sleep, args=(0.0003,))
+            one.start()
+            one.join()
+
+    for target in (run, breed, breed, threading.Event().wait):
+        threading.Thread(target=target, daemon=True).start()
+    zygote = os.getpid()
+    os.write(2, b"waiting")
+    while os.getpid() == zygote:
+        time.sleep(0.001)
+    before = steps[0]
+    for _ in range(2000):
+        if steps[0] > before + 10:
+            outcomes["threads"] = "run"
+            return
+        time.sleep(0.01)
+    outcomes["threads"] = "stand still"
+
+
 tasks = {
+    "zygote's rights": try_what_zygotes_may,
     "files": try_files,
     "tap": try_tap,
     "network": try_network,
@@ -251,7 +318,9 @@ tasks = {
     "bomb": bomb,
     "hog": hog,
 }
+if world.get("waits to be cloned"):
+    wait_to_be_cloned()
 tasks[task]()
 os.write(2, json.dumps(outcomes).encode())
-if world.get("leaves children"):
+if world.get("leaves children") or world.get("waits to be cloned"):
     os._exit(0)
