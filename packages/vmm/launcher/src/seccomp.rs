@@ -190,7 +190,8 @@ const COMMANDS: &[u32] = &[
 
 /// Locks: with those of QEMU, which also hold on a file that is open for reading, one monitor would keep all others from
 /// what they share. QEMU does without when it cannot ask for them (`F_OFD_GETLK`). Leases make whoever opens the file
-/// wait, a snapshot's copy for one.
+/// wait, a snapshot's copy for one. Beside these, `F_SETFL` with O_DIRECT: what clones of a zygote read, they have opened
+/// together, and others' reads would fail.
 const FILE_COMMANDS: &[u32] = &[
     libc::F_SETLK as u32,
     libc::F_SETLKW as u32,
@@ -315,7 +316,19 @@ fn body(rule: Rule, own_process: u32) -> Vec<Instruction> {
         Rule::OwnProcess => one_of(0, &[own_process], ALLOW, refused),
         Rule::OwnLimits => one_of(0, &[0, own_process], ALLOW, refused),
         Rule::Commands => one_of(1, COMMANDS, refused, ALLOW),
-        Rule::FileCommands => one_of(1, FILE_COMMANDS, refused, ALLOW),
+        Rule::FileCommands => {
+            let mut code = vec![
+                instruction(LOAD, 0, 0, argument(1)),
+                instruction(JUMP_EQUAL, 0, 5, libc::F_SETFL as u32),
+                instruction(LOAD, 0, 0, argument(2)),
+                instruction(AND, 0, 0, libc::O_DIRECT as u32),
+                instruction(JUMP_EQUAL, 0, 1, 0),
+                ending(ALLOW),
+                ending(refused),
+            ];
+            code.extend(one_of(1, FILE_COMMANDS, refused, ALLOW));
+            code
+        }
         Rule::UnixPair => one_of(0, &[libc::AF_UNIX as u32], ALLOW, refused),
     }
 }
@@ -378,11 +391,16 @@ mod tests {
 
     const OWN: u32 = 4711;
 
-    fn verdict(architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+    fn verdict<const COUNT: usize>(architecture: u32, number: u32, arguments: [u32; COUNT]) -> u32 {
         verdict_on(Subject::Monitor(OWN), architecture, number, arguments)
     }
 
-    fn verdict_on(subject: Subject, architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+    fn verdict_on<const COUNT: usize>(
+        subject: Subject,
+        architecture: u32,
+        number: u32,
+        arguments: [u32; COUNT],
+    ) -> u32 {
         let filter = filter(subject);
         let (mut accumulator, mut at) = (0u32, 0usize);
         loop {
@@ -476,6 +494,9 @@ mod tests {
             assert_eq!(of(libc::SYS_fcntl, [9, *command]), REFUSAL);
         }
         assert_eq!(of(libc::SYS_fcntl, [9, libc::F_GETFL as u32]), ALLOW);
+        for (flags, expected) in [(libc::O_RDWR | libc::O_NONBLOCK, ALLOW), (libc::O_RDONLY | libc::O_DIRECT, REFUSAL)] {
+            assert_eq!(verdict(X86_64, libc::SYS_fcntl as u32, [9, libc::F_SETFL as u32, flags as u32]), expected);
+        }
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_UNIX as u32, 0]), ALLOW);
         assert_eq!(of(libc::SYS_socketpair, [libc::AF_VSOCK as u32, 0]), REFUSAL);
     }

@@ -1,4 +1,4 @@
-import type { Accelerator, DiskLimits, MachineSpec } from "../contract.ts";
+import type { Accelerator, DiskLimits, MachineDisk, MachineSpec } from "../contract.ts";
 import {
   type AddDescriptor,
   type BackingFile,
@@ -152,13 +152,14 @@ export function monitorCommand(
   const io = spec.limits.io ?? (zygote === undefined ? undefined : {});
   if (io !== undefined) args.push("-object", throttleGroup(io));
   for (const [index, disk] of spec.disks.entries()) {
-    const node = `disk${index}`;
+    const node = diskNode(index);
     const isScratch = index === 1;
     const backing = isScratch && origin.type === "saved" ? { backing: origin.scratchBacking } : {};
     const tree = blockNode(disk, node, add, { isEphemeral: isScratch, ...backing });
     const top = io === undefined ? tree : throttled(tree);
     args.push("-blockdev", JSON.stringify({ ...top, "node-name": node }));
-    args.push("-device", diskDevice(disk, index, node));
+    const { driver, ...properties } = diskDevice(disk, index, node);
+    args.push("-device", [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)].join());
   }
   const spares = Array.from({ length: zygote === undefined ? 0 : sparesCount }, () =>
     add({ type: "file", path: "/dev/null", isWritable: false }),
@@ -281,13 +282,36 @@ function throttled(tree: BlockNode): BlockNode {
   return { driver: "throttle", "throttle-group": throttleGroupId, "read-only": isReadOnly, file: tree };
 }
 
-function diskDevice(disk: PluggedDisk, index: number, node: string): string {
-  const common = `drive=${node},serial=${disk.serial}`;
-  if (index === 0) return `virtio-blk-device,${common},${busOf(slots.image)}`;
-  if (index === 1) return `virtio-blk-device,${common},${busOf(slots.scratch)}`;
-  return `scsi-hd,bus=scsi.0,scsi-id=0,lun=${index - 2},${common}`;
+/** What puts an image in the place of a `socket` in its slot, for a guest that stands still. */
+export function plugImage(parts: Parts, add: AddDescriptor): readonly MonitorRequest[] {
+  return plugCommands(parts, diskNode(0), add);
+}
+
+/** What plugs a disk beyond the slots into a monitor whose guest stands still and whose disks are throttled. */
+export function plugFurtherDisk(disk: MachineDisk, index: number, add: AddDescriptor): readonly MonitorRequest[] {
+  const node = diskNode(index);
+  const tree = throttled(blockNode(disk, node, add, { isEphemeral: false }));
+  return [
+    { command: "blockdev-add", args: { ...tree, "node-name": node } },
+    { command: "device_add", args: diskDevice(disk, index, node) },
+  ];
+}
+
+function diskDevice(disk: PluggedDisk, index: number, node: string): Readonly<Record<string, string | number>> {
+  const common = { drive: node, serial: disk.serial };
+  if (index === 0) return { driver: "virtio-blk-device", ...common, bus: busName(slots.image) };
+  if (index === 1) return { driver: "virtio-blk-device", ...common, bus: busName(slots.scratch) };
+  return { driver: "scsi-hd", bus: "scsi.0", "scsi-id": 0, lun: index - 2, ...common };
+}
+
+function diskNode(index: number): string {
+  return `disk${index}`;
 }
 
 function busOf(slot: number): string {
-  return `bus=virtio-mmio-bus.${slot}`;
+  return `bus=${busName(slot)}`;
+}
+
+function busName(slot: number): string {
+  return `virtio-mmio-bus.${slot}`;
 }

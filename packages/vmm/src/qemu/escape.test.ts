@@ -30,6 +30,7 @@ const refusals: Readonly<Record<string, RegExp>> = {
   "lock a range": /EPERM/,
   "lock a range as QEMU does": /EPERM/,
   lease: /EPERM/,
+  "go around the cache": /EPERM/,
   "splice into": /EPERM/,
   "open its directory": /ENOTDIR/,
   remove: /EROFS/,

@@ -69,6 +69,7 @@ def change(number):
         "lock": lambda: fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB),
         "lock a range": lambda: fcntl.fcntl(number, fcntl.F_SETLK, RANGE),
         "lock a range as QEMU does": lambda: fcntl.fcntl(number, OFD_SETLK, RANGE),
+        "go around the cache": lambda: fcntl.fcntl(number, fcntl.F_SETFL, os.O_DIRECT),
         "lease": lambda: fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_RDLCK),
         "splice into": lambda: os.splice(os.pipe()[0], number, 1, flags=2),
     }

@@ -12,10 +12,10 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { rehearsalImage, rehearse } from "@isopod/guest";
-import type { MachineSpec, MakeScratch } from "../../contract.ts";
+import type { MachineDisk, MachineSpec, MakeScratch } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
-import { plugCommands } from "../block-nodes.ts";
-import { limitDisksCommand, monitorName, tapDescriptor } from "../command-line.ts";
+import type { AddDescriptor } from "../block-nodes.ts";
+import { limitDisksCommand, monitorName, plugFurtherDisk, plugImage, tapDescriptor } from "../command-line.ts";
 import type { DescriptorChange, LaunchDescriptor } from "../launch-plan.ts";
 import { machineFiles } from "../machine-record.ts";
 import { endProcess, identifyProcess, type ProcessIdentity } from "../process-identity.ts";
@@ -174,10 +174,11 @@ export class Zygote {
     }
   }
 
-  /** Whether a machine can be made of it: with an image and a scratch disk, and no more parts than there is room for. */
+  /** Whether a machine can be made of it: with an image first, and disks of no more files than there is room for. */
   canBecome({ disks }: MachineSpec): boolean {
-    const [image] = disks;
-    return disks.length === 2 && image?.type === "parts" && image.parts.length < this.#descriptors.spares.length;
+    const [image, , ...further] = disks;
+    const files = [image, ...further].reduce((sum, disk) => sum + (disk === undefined ? 0 : filesOf(disk)), 0);
+    return image?.type === "parts" && files <= this.#descriptors.spares.length;
   }
 
   /** Makes the disk that goes with the guest's memory, at `path`. */
@@ -205,16 +206,17 @@ export class Zygote {
     }
     descriptors.push({ number: this.#descriptors.scratch, type: "file", path: scratchPath, isWritable: true });
     const spares = [...this.#descriptors.spares];
-    const [image] = spec.disks;
-    const plugged =
-      image?.type === "parts"
-        ? plugCommands(image.parts, "disk0", (descriptor) => {
-            const spare = spares.shift();
-            if (spare === undefined) throw new Error("an image has more parts than a zygote has room for");
-            descriptors.push({ number: spare.number, ...descriptor });
-            return spare.set;
-          })
-        : [];
+    const add: AddDescriptor = (descriptor) => {
+      const spare = spares.shift();
+      if (spare === undefined) throw new Error("disks have more files than a zygote has room for");
+      descriptors.push({ number: spare.number, ...descriptor });
+      return spare.set;
+    };
+    const plugged = spec.disks.flatMap((disk, index) => {
+      if (index === 0) return disk.type === "parts" ? plugImage(disk.parts, add) : [];
+      // The scratch disk's file is replaced under the monitor.
+      return index === 1 ? [] : plugFurtherDisk(disk, index, add);
+    });
     const { io } = spec.limits;
     return {
       type: "clone",
@@ -255,6 +257,13 @@ export class Zygote {
   get #scratchPath(): string {
     return join(this.#directory, "scratch.qcow2");
   }
+}
+
+/** How many it is opened by. */
+function filesOf(disk: MachineDisk): number {
+  if (disk.type === "qcow2") return disk.backingPath === undefined ? 1 : 2;
+  // Several are joined by a descriptor.
+  return disk.parts.length === 1 ? 1 : disk.parts.length + 1;
 }
 
 /** Ends the zygote of that directory, if there is one, also of a service that was killed. */
