@@ -163,7 +163,9 @@ class QemuVmm implements Vmm {
       if (error instanceof VmmError && callersFaults.has(error.code)) throw error;
       const reason = describeError(error);
       this.#settings.logger.warn({ template: template.id, machine: spec.id, reason }, "a zygote made no clone");
-      await template.dropZygote();
+      await template.dropZygote().catch((dropping: unknown) => {
+        this.#settings.logger.warn({ template: template.id, reason: describeError(dropping) }, "a zygote left traces");
+      });
       return undefined;
     }
   }

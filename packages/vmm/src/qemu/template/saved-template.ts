@@ -22,6 +22,7 @@ export class SavedTemplate implements Template {
   #memory: Promise<FileHandle> | undefined;
   readonly #uses = new Set<Promise<unknown>>();
   #making: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
   #zygote: Zygote | undefined;
 
   private constructor(directory: string, manifest: TemplateManifest, sizeBytes: number, launcherPath: string) {
@@ -56,21 +57,24 @@ export class SavedTemplate implements Template {
   /** Makes one if there is none; a second call waits for the first. */
   async keepZygote(make: () => Promise<Zygote>): Promise<void> {
     if (this.#zygote !== undefined) return;
-    this.#making ??= make()
-      .then((zygote) => {
-        this.#zygote = zygote;
-      })
-      .finally(() => {
-        this.#making = undefined;
-      });
+    this.#making ??= this.#make(make).finally(() => {
+      this.#making = undefined;
+    });
     await this.#making;
+  }
+
+  async #make(make: () => Promise<Zygote>): Promise<void> {
+    // Both are in one place.
+    await this.#ending?.catch(() => {});
+    this.#zygote = await make();
   }
 
   async dropZygote(): Promise<void> {
     await this.#making?.catch(() => {});
     const zygote = this.#zygote;
     this.#zygote = undefined;
-    await zygote?.end();
+    if (zygote !== undefined) this.#ending = zygote.end();
+    await this.#ending;
   }
 
   get statePath(): string {
