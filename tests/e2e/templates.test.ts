@@ -121,6 +121,8 @@ describe("templates", () => {
     await eventually("a template of their size is there", async () => (await list()).length > known);
     await runBoth("images-forked");
     assert.equal(await startedFrom("images-forked"), "template");
+    await eventually("it has a zygote", async () => (await list()).every((one) => one.hasZygote));
+    await runBoth("images-cloned");
   });
 
   test("a template that is damaged while it is in use is not used: the instance boots cold, and another is made", async () => {

@@ -28,7 +28,7 @@ export type PluggedDisk =
   | MachineDisk
   /** Zeroes, read-only. The guest keeps its size in a fork, so it is larger than any disk that comes in its place. */
   | { readonly type: "placeholder"; readonly serial: string; readonly sizeBytes: number }
-  /** A file, read-only, that {@link plugCommands} put a disk in the place of. */
+  /** A file, read-only, that {@link plugParts} put a disk in the place of. */
   | { readonly type: "socket"; readonly serial: string; readonly path: string };
 
 export type DescriptorSource = LaunchDescriptor extends infer One
@@ -124,7 +124,7 @@ function liftedNode(name: string, node: BlockNode): BlockNode {
  * What puts a disk of parts in the place of a `socket`'s file, in a monitor that has it under `name`. For a guest that
  * stands still.
  */
-export function plugCommands(parts: Parts, name: string, add: AddDescriptor): readonly MonitorRequest[] {
+export function plugParts(parts: Parts, name: string, add: AddDescriptor): readonly MonitorRequest[] {
   const { parts: severalName, above } = partsNodeNames(name);
   const [first] = parts;
   const added =

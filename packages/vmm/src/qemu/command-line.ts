@@ -6,6 +6,7 @@ import {
   blockNode,
   type DescriptorSource,
   type PluggedDisk,
+  plugParts,
 } from "./block-nodes.ts";
 import type { LaunchDescriptor } from "./launch-plan.ts";
 import { machineFiles } from "./machine-record.ts";
@@ -282,19 +283,21 @@ function throttled(tree: BlockNode): BlockNode {
   return { driver: "throttle", "throttle-group": throttleGroupId, "read-only": isReadOnly, file: tree };
 }
 
-/** What puts an image in the place of a `socket` in its slot, for a guest that stands still. */
-export function plugImage(parts: Parts, add: AddDescriptor): readonly MonitorRequest[] {
-  return plugCommands(parts, diskNode(0), add);
-}
-
-/** What plugs a disk beyond the slots into a monitor whose guest stands still and whose disks are throttled. */
-export function plugFurtherDisk(disk: MachineDisk, index: number, add: AddDescriptor): readonly MonitorRequest[] {
-  const node = diskNode(index);
-  const tree = throttled(blockNode(disk, node, add, { isEphemeral: false }));
-  return [
-    { command: "blockdev-add", args: { ...tree, "node-name": node } },
-    { command: "device_add", args: diskDevice(disk, index, node) },
-  ];
+/**
+ * What gives the clone of a zygote its disks, while its guest stands still. Not the scratch disk: its file is replaced
+ * under the monitor.
+ */
+export function plugDisks(disks: readonly MachineDisk[], add: AddDescriptor): readonly MonitorRequest[] {
+  return disks.flatMap((disk, index): readonly MonitorRequest[] => {
+    const node = diskNode(index);
+    if (index === 0) return disk.type === "parts" ? plugParts(disk.parts, node, add) : [];
+    if (index === 1) return [];
+    const tree = throttled(blockNode(disk, node, add, { isEphemeral: false }));
+    return [
+      { command: "blockdev-add", args: { ...tree, "node-name": node } },
+      { command: "device_add", args: diskDevice(disk, index, node) },
+    ];
+  });
 }
 
 function diskDevice(disk: PluggedDisk, index: number, node: string): Readonly<Record<string, string | number>> {

@@ -245,13 +245,14 @@ describe("clones of one zygote", { skip: isRoot ? false : "needs root" }, () => 
     assert.equal((await childrenOf(zygote)).length, 2);
   });
 
-  it("may have further disks, or else are forked without the zygote, which stays", async () => {
+  it("may have further disks, plugged in before the guest goes on", async () => {
     const spec = await host.specOf("three-disks");
     const data = host.file("data.qcow2");
     await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", data, "64M"]);
     await chown(data, spec.userId, spec.userId);
     const third: MachineDisk = { type: "qcow2", serial: "data", path: data, sizeBytes: 64 * 1024 * 1024 };
     const fork = await host.start(vmm, template, { ...spec, disks: [...spec.disks, third] });
+    assert.ok((await childrenOf(zygote)).includes(fork.machine.pid));
     assert.equal(await runInFork(fork, "echo alive"), "alive");
     const { ino } = await stat(data);
     assert.ok((await writableFilesOf(fork.machine.pid)).includes(ino));

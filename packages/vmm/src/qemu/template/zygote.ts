@@ -15,7 +15,7 @@ import { rehearsalImage, rehearse } from "@isopod/guest";
 import type { MachineDisk, MachineSpec, MakeScratch } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { AddDescriptor } from "../block-nodes.ts";
-import { limitDisksCommand, monitorName, plugFurtherDisk, plugImage, tapDescriptor } from "../command-line.ts";
+import { limitDisksCommand, monitorName, plugDisks, tapDescriptor } from "../command-line.ts";
 import type { DescriptorChange, LaunchDescriptor } from "../launch-plan.ts";
 import { machineFiles } from "../machine-record.ts";
 import { endProcess, identifyProcess, type ProcessIdentity } from "../process-identity.ts";
@@ -212,11 +212,7 @@ export class Zygote {
       descriptors.push({ number: spare.number, ...descriptor });
       return spare.set;
     };
-    const plugged = spec.disks.flatMap((disk, index) => {
-      if (index === 0) return disk.type === "parts" ? plugImage(disk.parts, add) : [];
-      // The scratch disk's file is replaced under the monitor.
-      return index === 1 ? [] : plugFurtherDisk(disk, index, add);
-    });
+    const plugged = plugDisks(spec.disks, add);
     const { io } = spec.limits;
     return {
       type: "clone",
