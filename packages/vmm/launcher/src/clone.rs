@@ -61,7 +61,8 @@ fn encode(plan: &Plan, actions: &[(i32, u32, u32)]) -> Vec<u8> {
     let filter = seccomp::for_clone();
     let mut bytes = MAGIC.to_ne_bytes().to_vec();
     bytes.extend(plan.file_bytes.unwrap_or(u64::MAX).to_ne_bytes());
-    for number in [plan.user_id, actions.len() as u32, (filter.len() / 8) as u32, 0] {
+    let name = plan.name.as_bytes();
+    for number in [plan.user_id, actions.len() as u32, (filter.len() / 8) as u32, name.len() as u32] {
         bytes.extend(number.to_ne_bytes());
     }
     for (number, kind, index) in actions {
@@ -70,6 +71,7 @@ fn encode(plan: &Plan, actions: &[(i32, u32, u32)]) -> Vec<u8> {
         bytes.extend(index.to_ne_bytes());
     }
     bytes.extend(filter);
+    bytes.extend(name);
     bytes
 }
 

@@ -39,6 +39,8 @@ pub struct Plan {
     /// `clone-of <path>`: no program is run; the zygote that takes requests there makes a clone of itself, with
     /// `descriptors` in the place of its own, and as `user`.
     pub clone_of: Option<PathBuf>,
+    /// `name <text>`: of a clone, what lists of processes show in the place of the zygote's name.
+    pub name: String,
     /// Of a clone, what becomes of the zygote's other descriptors.
     pub changes: Vec<Change>,
 }
@@ -117,6 +119,7 @@ impl Plan {
                 "requests" => fields.descriptor(&mut plan, |f| Ok(Source::Requests(f.path()?)))?,
                 "threads" => fields.descriptor(&mut plan, |_| Ok(Source::Threads))?,
                 "tap-placeholder" => fields.descriptor(&mut plan, |_| Ok(Source::PlaceholderTap))?,
+                "name" => plan.name = fields.text()?,
                 "zygote" => plan.is_zygote = true,
                 "clone-of" => plan.clone_of = Some(fields.path()?),
                 "drop" => fields.change(&mut plan, |_| Ok(ChangeKind::Drop))?,
@@ -258,8 +261,8 @@ mod tests {
     #[test]
     fn a_clone_has_a_zygote_for_a_program_and_a_zygote_no_user() {
         let of = |text: &str| Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message);
-        let plan = of("user\07\0clone-of\0/z\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
-        assert_eq!(plan.changes.len(), 5);
+        let plan = of("user\07\0clone-of\0/z\0name\0isopod-a\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
+        assert_eq!((plan.changes.len(), plan.name.as_str()), (5, "isopod-a"));
         assert!(of("program\0/bin/q\0zygote\0requests\08\0/r\0threads\07\0").is_ok());
         for (text, expected) in [
             ("user\07\0clone-of\0/z\0program\0/bin/q\0", "either a program"),

@@ -125,7 +125,8 @@ export function monitorCommand(
   ].map((number) => `/${descriptorDirectory}/${number}`);
   const preloaded = libraries.length === 0 ? {} : { LD_PRELOAD: libraries.join(":") };
   const args = [
-    ["-name", monitorName(spec.id)],
+    // The longer, the more room there is for a clone's own name.
+    ["-name", zygote === undefined ? monitorName(spec.id) : `${monitorName(spec.id)},debug-threads=off`],
     ["-nodefaults", "-no-user-config", "-display", "none"],
     // A zygote's would keep it from making clones; each of those has the launcher's in its place.
     zygote === undefined ? ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"] : [],

@@ -23,6 +23,8 @@ export interface MonitorPlan {
 export interface ClonePlan {
   readonly type: "clone";
   readonly zygote: string;
+  /** What lists of processes show for the monitor's name. */
+  readonly name: string;
   readonly userId: number;
   readonly fileBytes: number;
   readonly stderrBytes: number;
@@ -72,6 +74,7 @@ export function encodeLaunchPlan(plan: LaunchPlan): string {
 function cloneFields(plan: ClonePlan): readonly (readonly string[])[] {
   return [
     ["clone-of", plan.zygote],
+    ["name", plan.name],
     ["user", String(plan.userId)],
     ...plan.changes.map((change) => [
       change.type,

@@ -155,6 +155,7 @@ export class CloneIntruder implements AsyncDisposable {
         {
           type: "clone",
           zygote: this.#requestsPath,
+          name: spec.id,
           userId: spec.userId,
           fileBytes: largestFileBytes(spec),
           stderrBytes,

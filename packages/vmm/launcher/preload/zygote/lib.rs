@@ -13,6 +13,7 @@
 mod calls;
 mod tap;
 mod threads;
+mod title;
 
 use core::ffi::{c_int, c_void};
 use core::mem::{offset_of, size_of};
@@ -43,7 +44,8 @@ struct Header {
     user: u32,
     actions: u32,
     instructions: u32,
-    reserved: u32,
+    /// Of the name, which comes last.
+    name_bytes: u32,
 }
 
 /// What becomes of one of the zygote's descriptors.
@@ -110,13 +112,16 @@ struct Request {
     descriptors: &'static [c_int],
     actions: &'static [Action],
     filter: &'static mut [Instruction],
+    name: &'static [u8],
 }
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEGIN: extern "C" fn() = begin;
+static BEGIN: extern "C" fn(c_int, *const *mut u8) = begin;
 
-extern "C" fn begin() {
+extern "C" fn begin(argument_count: c_int, arguments: *const *mut u8) {
+    // SAFETY: the C library hands over the program's own.
+    unsafe { title::remember(argument_count, arguments) };
     const CHILD_ENDS: usize = 17;
     const IGNORE: usize = 1;
     const SET_FLAGS: usize = 4;
@@ -205,6 +210,7 @@ fn become_machine(request: &mut Request, conversation: c_int) -> Outcome {
     // SAFETY: checked when it was received.
     let header = unsafe { &*request.header };
     calls::new_session();
+    title::become_known_as(request.name);
     // A number that the monitor has given up since may be that of a descriptor that came along.
     if request.actions.iter().any(|action| request.descriptors.contains(&action.number)) {
         return Err((b"install", EBADF));
@@ -360,17 +366,21 @@ fn parse(bytes: &'static mut [u8], descriptors: &'static [c_int]) -> Option<Requ
     let (head, rest) = bytes.split_at_mut(size_of::<Header>());
     let header = head.as_ptr().cast::<Header>();
     // SAFETY: as long as a header, aligned as the buffer is, and every value is one.
-    let (magic, actions, instructions) =
-        unsafe { ((*header).magic, (*header).actions as usize, (*header).instructions as usize) };
+    let (magic, actions, instructions, name_bytes) = unsafe {
+        let header = &*header;
+        (header.magic, header.actions as usize, header.instructions as usize, header.name_bytes as usize)
+    };
     let action_bytes = actions.checked_mul(size_of::<Action>())?;
     let filter_bytes = instructions.checked_mul(size_of::<Instruction>())?;
-    if magic != MAGIC || rest.len() != action_bytes.checked_add(filter_bytes)? || instructions > 4096 {
+    let described_bytes = action_bytes.checked_add(filter_bytes)?.checked_add(name_bytes)?;
+    if magic != MAGIC || rest.len() != described_bytes || instructions > 4096 {
         return None;
     }
-    let (actions, filter) = rest.split_at_mut(action_bytes);
+    let (actions, rest) = rest.split_at_mut(action_bytes);
+    let (filter, name) = rest.split_at_mut(filter_bytes);
     // SAFETY: plain numbers; headers, actions and instructions are multiples of four bytes.
     let (actions, filter) = unsafe { (actions.align_to::<Action>().1, filter.align_to_mut::<Instruction>().1) };
-    Some(Request { header, descriptors, actions, filter })
+    Some(Request { header, descriptors, actions, filter, name })
 }
 
 const _: () = assert!(offset_of!(Message, control_length) == 40 && size_of::<Header>() == 32);

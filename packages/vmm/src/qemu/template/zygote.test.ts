@@ -44,6 +44,9 @@ describe("clones of one zygote", { skip: isRoot ? false : "needs root" }, () => 
 
   async function assertIsClone({ machine }: Pick<TestFork, "machine">, of = zygote): Promise<void> {
     assert.equal(await parentOf(machine.pid), of);
+    // Lists of processes show which machine it is.
+    const [, option, name] = (await readFile(`/proc/${machine.pid}/cmdline`, "latin1")).split("\0");
+    assert.deepEqual([option, name], ["-name", `isopod-${machine.id}`]);
   }
 
   async function cgroupsOf(spec: MachineSpec): Promise<readonly string[]> {

@@ -219,6 +219,7 @@ export class Zygote {
       plan: {
         type: "clone",
         zygote: join(this.#directory, requestsName),
+        name: monitorName(spec.id),
         userId: spec.userId,
         fileBytes: largestFileBytes(spec),
         stderrBytes,
