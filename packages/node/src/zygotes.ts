@@ -6,6 +6,8 @@ import type { ScratchDisks } from "@isopod/volume";
 const zygotesMax = 4;
 /** The start that asked is to have the processor meanwhile: making a zygote takes one for most of a second. */
 const delayMs = 1000;
+/** Before it is tried again for a template whose zygote could not be made. */
+const retryMs = 600_000;
 
 export interface ZygotesOptions {
   readonly vmm: Vmm;
@@ -19,6 +21,8 @@ export interface ZygotesOptions {
 export class Zygotes {
   readonly #options: ZygotesOptions;
   readonly #stopped = new AbortController();
+  /** When to try again, by template. */
+  readonly #failed = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   /** Never rejects. */
   #keeping: Promise<void> = Promise.resolve();
@@ -55,12 +59,15 @@ export class Zygotes {
     for (const template of used.slice(zygotesMax)) await vmm.templates.dropZygote(template);
     for (const template of used.slice(0, zygotesMax)) {
       if (signal.aborted) return;
+      if ((this.#failed.get(template.id) ?? 0) > performance.now()) continue;
       const makeScratch = async (path: string, userId: number) =>
         await scratch.create(path, template.shape.scratchBytes, userId, signal);
       try {
         await vmm.templates.keepZygote(template, makeScratch, signal);
+        this.#failed.delete(template.id);
       } catch (error) {
         if (signal.aborted) return;
+        this.#failed.set(template.id, performance.now() + retryMs);
         logger.warn({ template: template.id, reason: describeError(error) }, "instances start without a zygote");
       }
     }

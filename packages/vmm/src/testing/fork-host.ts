@@ -94,8 +94,8 @@ export class ForkHost implements AsyncDisposable {
   }
 
   /** Has a zygote made of the template, and returns its process. */
-  async keepZygote(vmm: Vmm, template: Template): Promise<number> {
-    await vmm.templates.keepZygote(template, async (path, userId) => await this.makeScratch(path, userId));
+  async keepZygote(vmm: Vmm, template: Template, signal?: AbortSignal): Promise<number> {
+    await vmm.templates.keepZygote(template, async (path, userId) => await this.makeScratch(path, userId), signal);
     const record = await readMachineRecord(this.zygoteMachine(template));
     if (record?.process === undefined) throw new Error("there is no zygote");
     return record.process.pid;

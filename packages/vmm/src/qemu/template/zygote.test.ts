@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { runCommand, systemClock } from "@isopod/base";
@@ -20,6 +21,7 @@ import {
 } from "../../testing/own-identity.ts";
 import { childrenOf, descriptorsOf, parentOf, statusOf, threadsOf } from "../../testing/process-look.ts";
 import { cgroupDirectories, findCgroupRoots, machineCgroup } from "../cgroup.ts";
+import { readMachineRecord } from "../machine-record.ts";
 import { identifyProcess } from "../process-identity.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -389,6 +391,26 @@ describe("clones of one zygote", { skip: isRoot ? false : "needs root" }, () => 
     assert.equal(machine?.pid, machinePid);
     await machine?.kill();
     await assertNothingLeft(whole, machinePid);
+  });
+
+  it("come of none that was given up while it rehearsed, which leaves nothing", async () => {
+    const next = await host.openVmm();
+    const found = await next.templates.find(testShape);
+    assert.ok(found);
+    const controller = new AbortController();
+    const making = host.keepZygote(next, found, controller.signal);
+    making.catch(() => {});
+    const directory = host.zygoteMachine(found);
+    await until(async () => (await readMachineRecord(directory))?.process !== undefined);
+    const { process: monitor } = (await readMachineRecord(directory)) ?? {};
+    controller.abort();
+    await assert.rejects(making, { name: "AbortError" });
+    assert.equal(found.hasZygote, false);
+    assert.equal(existsSync(dirname(directory)), false);
+    assert.equal(await identifyProcess(monitor?.pid ?? 0), undefined);
+    const fork = await host.fork(next, found, "of-none");
+    assert.equal(await parentOf(fork.machine.pid), process.pid);
+    await kill(fork);
   });
 
   /** Serves one connection in the fork's network, and tells what came. */

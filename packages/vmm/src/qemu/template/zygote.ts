@@ -132,34 +132,32 @@ export class Zygote {
           zygote,
         } as const;
         const machine = await startMachine(spec, settings, beginning, () => {}, signal);
-        try {
-          for (let count = 0; count < rehearsals; count++) {
-            await rehearse({
-              socketPath: machine.agentSocketPath,
-              timeoutMs: rehearsalMs,
-              network: rehearsedNetwork,
-              ...(signal === undefined ? {} : { signal }),
-            });
-          }
-          await machine.pause();
-          const identity = await identifyProcess(machine.pid);
-          if (identity === undefined) throw new Error("its monitor ended");
-          const sets = await machine.descriptorSets();
-          machine.detach();
-          const { descriptors: planned, spares } = launchPlan(spec, settings, beginning, settings.cgroupRoots);
-          const scratch = scratchOf(planned, sets, scratchPath);
-          const changes = await changesOf(machine.pid, planned, scratch, settings);
-          const descriptors = {
-            planned,
-            scratch,
-            changes,
-            spares: spares.map((set) => ({ set, number: sets.get(set) ?? set })),
-          };
-          return new Zygote(template, directory, settings, identity, monitorName(spec.id), descriptors);
-        } catch (error) {
-          await machine.kill().catch(() => {});
-          throw error;
+        const { pid } = machine;
+        // Not killed by it when something fails, but by its record, as whatever is left of a zygote.
+        using _ = { [Symbol.dispose]: () => machine.detach() };
+        for (let count = 0; count < rehearsals; count++) {
+          await rehearse({
+            socketPath: machine.agentSocketPath,
+            timeoutMs: rehearsalMs,
+            network: rehearsedNetwork,
+            ...(signal === undefined ? {} : { signal }),
+          });
         }
+        await machine.pause();
+        const identity = await identifyProcess(pid);
+        if (identity === undefined) throw new Error("its monitor ended");
+        const sets = await machine.descriptorSets();
+        machine.detach();
+        const { descriptors: planned, spares } = launchPlan(spec, settings, beginning, settings.cgroupRoots);
+        const scratch = scratchOf(planned, sets, scratchPath);
+        const changes = await changesOf(pid, planned, scratch, settings);
+        const descriptors = {
+          planned,
+          scratch,
+          changes,
+          spares: spares.map((set) => ({ set, number: sets.get(set) ?? set })),
+        };
+        return new Zygote(template, directory, settings, identity, monitorName(spec.id), descriptors);
       });
     } catch (cause) {
       await endZygote(directory, settings);
