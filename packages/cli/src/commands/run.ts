@@ -5,6 +5,7 @@ import { CliError } from "../cli-error.ts";
 import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
 import { formatTable, note, print, printJson } from "../output.ts";
 import { catchInterruption, interruptedStatus } from "../interruption.ts";
+import { deleteAndWait } from "../object-wait.ts";
 import { podManifest, type RunOptions } from "../pod-manifest.ts";
 import { hasStarted, isOver, mainStatus, obstacle, waitForPod } from "../pod-wait.ts";
 import { startStages } from "../start-timing.ts";
@@ -80,7 +81,7 @@ export async function run(image: string, args: readonly string[], options: RunCo
     isKept = false;
     return interruptedStatus;
   } finally {
-    if (!isKept) await remove(context, created);
+    if (!isKept) await remove(context, created, stop.signal.aborted);
   }
 }
 
@@ -176,7 +177,9 @@ async function attach({ client }: CommandContext, pod: Pod, options: RunCommandO
   await joinTerminal(socket, { hasStdin: options.interactive === true, isTerminal: options.tty === true });
 }
 
-async function remove({ client }: CommandContext, pod: Pod): Promise<void> {
+/** Of one that runs no more, until nothing is left of it: its name is free then. One that does has time to stop. */
+async function remove({ client }: CommandContext, pod: Pod, isInterrupted: boolean): Promise<void> {
+  if (!isInterrupted) return await deleteAndWait(client, resources.pods, pod);
   const { namespace, name, uid = "" } = pod.metadata;
   try {
     await client.delete(resources.pods, namespace, name, { body: { preconditions: { uid } } });
