@@ -13,19 +13,11 @@ use crate::control;
 use crate::descriptors;
 use crate::failure::{Failure, Step};
 use crate::plan::{ChangeKind, Plan};
+use crate::protocol::{MAGIC, MOST_DESCRIPTORS, NEW_EVENT, NEW_POLL, NEW_SIGNALS, REPLACE};
 use crate::seccomp;
 
 const STEP: &str = "clone";
-const MAGIC: u64 = 0x0031_4554_4f47_595a;
-/// The kernel hands over no more at once.
-const MOST_DESCRIPTORS: usize = 253;
 const STDERR: i32 = 2;
-
-const DROP: u32 = 0;
-const REPLACE: u32 = 1;
-const NEW_EVENT: u32 = 2;
-const NEW_POLL: u32 = 3;
-const NEW_SIGNALS: u32 = 4;
 
 pub fn request(zygote: &Path, plan: &Plan) -> Result<(), Failure> {
     descriptors::bound_stderr(plan.stderr_bytes)?;
@@ -43,7 +35,6 @@ pub fn request(zygote: &Path, plan: &Plan) -> Result<(), Failure> {
     }
     for change in &plan.changes {
         let (kind, index) = match change.kind {
-            ChangeKind::Drop => (DROP, 0),
             ChangeKind::NewEvent => (NEW_EVENT, 0),
             ChangeKind::NewPoll => (NEW_POLL, 0),
             ChangeKind::NewSignals(mask) => (NEW_SIGNALS, mask),

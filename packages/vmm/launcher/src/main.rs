@@ -17,6 +17,8 @@ mod jail;
 mod network;
 mod plan;
 mod privileges;
+#[path = "../preload/zygote/protocol.rs"]
+mod protocol;
 mod seccomp;
 mod send;
 mod template;

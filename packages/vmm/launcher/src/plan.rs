@@ -52,8 +52,6 @@ pub struct Change {
 }
 
 pub enum ChangeKind {
-    /// `drop <number>`.
-    Drop,
     /// `copy <number> <other>`: the same as the descriptor that is given under the number `other`.
     Copy(i32),
     /// `new-event <number>`: an event descriptor of its own.
@@ -122,7 +120,6 @@ impl Plan {
                 "name" => plan.name = fields.text()?,
                 "zygote" => plan.is_zygote = true,
                 "clone-of" => plan.clone_of = Some(fields.path()?),
-                "drop" => fields.change(&mut plan, |_| Ok(ChangeKind::Drop))?,
                 "copy" => fields.change(&mut plan, |f| Ok(ChangeKind::Copy(f.number()?)))?,
                 "new-event" => fields.change(&mut plan, |_| Ok(ChangeKind::NewEvent))?,
                 "new-poll" => fields.change(&mut plan, |_| Ok(ChangeKind::NewPoll))?,
@@ -261,15 +258,15 @@ mod tests {
     #[test]
     fn a_clone_has_a_zygote_for_a_program_and_a_zygote_no_user() {
         let of = |text: &str| Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message);
-        let plan = of("user\07\0clone-of\0/z\0name\0isopod-a\0listen\010\0/s\0drop\02\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
-        assert_eq!((plan.changes.len(), plan.name.as_str()), (5, "isopod-a"));
+        let plan = of("user\07\0clone-of\0/z\0name\0isopod-a\0listen\010\0/s\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
+        assert_eq!((plan.changes.len(), plan.name.as_str()), (4, "isopod-a"));
         assert!(of("program\0/bin/q\0zygote\0requests\08\0/r\0threads\07\0").is_ok());
         for (text, expected) in [
             ("user\07\0clone-of\0/z\0program\0/bin/q\0", "either a program"),
-            ("user\07\0program\0/bin/q\0drop\05\0", "only a clone"),
+            ("user\07\0program\0/bin/q\0new-poll\05\0", "only a clone"),
             ("user\07\0zygote\0program\0/bin/q\0", "not be root"),
             ("clone-of\0/z\0", "not be root"),
-            ("user\07\0clone-of\0/z\0drop\0-1\0", "not between"),
+            ("user\07\0clone-of\0/z\0new-poll\0-1\0", "not between"),
         ] {
             let message = of(text).err().unwrap_or_default();
             assert!(message.contains(expected), "{text:?}: {message}");

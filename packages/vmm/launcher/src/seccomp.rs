@@ -5,6 +5,7 @@
 //! this list do not exist at all.
 
 use crate::failure::{Failure, Step};
+use crate::protocol::OWN_PROCESS;
 
 /// `mseal` of Linux 6.10.
 const NEWEST: u32 = 462;
@@ -226,12 +227,9 @@ enum Subject {
     Monitor(u32),
     /// A monitor that is to be cloned: a filter holds for all that come of a process, so it names none.
     Zygote,
-    /// A clone, in whose number's place there is [`OWN_PROCESS`] as yet.
+    /// A clone, in whose number's place there is [`OWN_PROCESS`] until the library in `preload/zygote` knows it.
     Clone,
 }
-
-/// The library in `preload/zygote` puts the clone's number in its place.
-const OWN_PROCESS: u32 = 0xf00d_f00d;
 
 fn rule_of(number: u32, subject: Subject) -> Rule {
     let call = libc::c_long::from(number);

@@ -34,7 +34,7 @@ export interface ClonePlan {
 }
 
 export type DescriptorChange = { readonly number: number } & (
-  | { readonly type: "drop" | "new-event" | "new-poll" }
+  | { readonly type: "new-event" | "new-poll" }
   /** Of the first 32 signals those whose bit is set. */
   | { readonly type: "new-signals"; readonly mask: number }
   /** Becomes the same as another one, which is given. */

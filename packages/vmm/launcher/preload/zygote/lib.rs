@@ -11,6 +11,7 @@
 #![no_std]
 
 mod calls;
+mod protocol;
 mod tap;
 mod threads;
 mod title;
@@ -19,14 +20,12 @@ use core::ffi::{c_int, c_void};
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use protocol::{MAGIC, MOST_DESCRIPTORS, NEW_EVENT, NEW_POLL, NEW_SIGNALS, OWN_PROCESS, REPLACE};
+
 /// Where requests come in.
 const REQUESTS_DESCRIPTOR: c_int = 8;
-const MAGIC: u64 = 0x0031_4554_4f47_595a;
-/// In the filter: the number of the process it is for.
-const OWN_PROCESS: u32 = 0xf00d_f00d;
 /// The largest that the sender makes is a tenth of it.
 const REQUEST_BYTES: usize = 64 * 1024;
-const MOST_DESCRIPTORS: usize = 253;
 
 const EBADF: i32 = 9;
 const EAGAIN: i32 = 11;
@@ -57,12 +56,6 @@ struct Action {
     /// Of the descriptors that came along, or a mask of signals.
     index: u32,
 }
-
-const CLOSE: u32 = 0;
-const REPLACE: u32 = 1;
-const NEW_EVENT: u32 = 2;
-const NEW_POLL: u32 = 3;
-const NEW_SIGNALS: u32 = 4;
 
 /// `sock_filter`.
 #[repr(C)]
@@ -246,10 +239,6 @@ fn take_place(action: &Action, descriptors: &[c_int]) -> calls::Result<()> {
             let descriptor = *descriptors.get(action.index as usize).ok_or(EPROTO)?;
             calls::wait_alike(action.number, descriptor)?;
             return calls::put(descriptor, action.number).map(drop);
-        }
-        CLOSE => {
-            calls::close(action.number);
-            return Ok(());
         }
         NEW_EVENT => calls::new_event()?,
         NEW_POLL => calls::new_poll()?,
