@@ -60,20 +60,35 @@ export async function waitForObject<T extends KubeObject>(
   throw new CliError(`the ${what} ${name} was deleted`, { code: "Refused", object: name });
 }
 
+interface DeletionOptions {
+  readonly gracePeriodSeconds?: number;
+}
+
+/** Asks for the object's deletion; false when it is gone already. */
+export async function requestDeletion<T extends KubeObject>(
+  client: KubeClient,
+  resource: ResourceDefinition<T>,
+  object: T,
+  options: DeletionOptions = {},
+): Promise<boolean> {
+  const { namespace, name, uid = "" } = object.metadata;
+  try {
+    await client.delete(resource, namespace, name, { body: { preconditions: { uid }, ...options } });
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
 /** Deletes the object and waits until it is gone: its owners have cleaned up then. */
 export async function deleteAndWait<T extends KubeObject>(
   client: KubeClient,
   resource: ResourceDefinition<T>,
   object: T,
-  options: { readonly gracePeriodSeconds?: number } = {},
+  options: DeletionOptions = {},
 ): Promise<void> {
-  const { namespace, name, uid = "" } = object.metadata;
-  try {
-    await client.delete(resource, namespace, name, { body: { preconditions: { uid }, ...options } });
-  } catch (error) {
-    if (isNotFound(error)) return;
-    throw error;
-  }
+  if (!(await requestDeletion(client, resource, object, options))) return;
   // Its states are of no interest, only their end.
   for await (const _state of statesOf(client, resource, object));
 }

@@ -1,11 +1,11 @@
-import { isNotFound, type Pod, resources } from "@isopod/api";
+import { type Pod, resources } from "@isopod/api";
 import { IsopodError, systemClock } from "@isopod/base";
 import { pathOf, openWebSocket } from "@isopod/client";
 import { CliError } from "../cli-error.ts";
 import { type CommandContext, type GlobalOptions, openContext } from "../context.ts";
 import { formatTable, note, print, printJson } from "../output.ts";
 import { catchInterruption, interruptedStatus } from "../interruption.ts";
-import { deleteAndWait } from "../object-wait.ts";
+import { deleteAndWait, requestDeletion } from "../object-wait.ts";
 import { podManifest, type RunOptions } from "../pod-manifest.ts";
 import { hasStarted, isOver, mainStatus, obstacle, waitForPod } from "../pod-wait.ts";
 import { startStages } from "../start-timing.ts";
@@ -179,11 +179,6 @@ async function attach({ client }: CommandContext, pod: Pod, options: RunCommandO
 
 /** Of one that runs no more, until nothing is left of it: its name is free then. One that does has time to stop. */
 async function remove({ client }: CommandContext, pod: Pod, isInterrupted: boolean): Promise<void> {
-  if (!isInterrupted) return await deleteAndWait(client, resources.pods, pod);
-  const { namespace, name, uid = "" } = pod.metadata;
-  try {
-    await client.delete(resources.pods, namespace, name, { body: { preconditions: { uid } } });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  if (isInterrupted) await requestDeletion(client, resources.pods, pod);
+  else await deleteAndWait(client, resources.pods, pod);
 }
