@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { greetGuest } from "./connect.ts";
 import type { ContainerSpec, GuestConfiguration } from "./contract.ts";
+import { defaultCapabilities } from "./default-capabilities.ts";
 import type { GuestClient } from "./guest-client.ts";
 import { GuestError } from "./guest-error.ts";
 import type { GuestStart } from "./opening.ts";
@@ -15,12 +16,6 @@ export interface RehearseOptions {
   /** As the instances will have it, with whatever addresses; undefined for a VM without a network card. */
   readonly network: GuestConfiguration["network"];
 }
-
-/** Docker's default capabilities, which most containers have: the agent has a filter ready for them. */
-const capabilities =
-  "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split(
-    " ",
-  );
 
 /**
  * Rehearses the whole life of an instance on a VM that is nobody's, behind whose image disk is `rehearsalImage()`, and
@@ -102,7 +97,7 @@ function rehearsedStart(network: GuestConfiguration["network"]): GuestStart {
     user: "",
     supplementalGroups: [],
     identity: { uid: 0, gid: 0, groups: [0], home: "/root" },
-    capabilities,
+    capabilities: defaultCapabilities,
     noNewPrivileges: false,
     seccomp: "default",
     isRootReadOnly: false,

@@ -1,27 +1,15 @@
 import { type Container, type Pod, parseQuantity, quantityToBytes, quantityToMilli } from "@isopod/api";
-import type { ContainerMount, ContainerSpec, GuestVolume, ResourceLimits } from "@isopod/guest";
+import {
+  type ContainerMount,
+  type ContainerSpec,
+  defaultCapabilities,
+  type GuestVolume,
+  type ResourceLimits,
+} from "@isopod/guest";
 import type { Image, ImageConfig } from "@isopod/image";
 import { containerEnvironment, expandVariables, type PodSources, withImageVariables } from "./container-environment.ts";
 import { containerIdentity } from "./container-identity.ts";
 import { NodeError } from "./node-error.ts";
-
-/** Docker's default set, which images are built for. */
-export const defaultCapabilities = [
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FOWNER",
-  "FSETID",
-  "KILL",
-  "SETGID",
-  "SETUID",
-  "SETPCAP",
-  "NET_BIND_SERVICE",
-  "NET_RAW",
-  "SYS_CHROOT",
-  "MKNOD",
-  "AUDIT_WRITE",
-  "SETFCAP",
-] as const;
 
 /** What every capability a container may ask for is; the VM is the wall behind them. */
 const allCapabilities = [

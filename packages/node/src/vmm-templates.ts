@@ -1,6 +1,6 @@
 import { catalogue, formatSizeWord, guestOverheadMiB, type InstanceSize, vcpusFor } from "@isopod/api";
 import { describeError, isAbort, type Logger } from "@isopod/base";
-import type { Template, TemplateShape, Vmm } from "@isopod/vmm";
+import type { MakeScratch, Template, TemplateShape, Vmm } from "@isopod/vmm";
 import type { ScratchDisks } from "@isopod/volume";
 import type { NodeTemplates, TemplateView } from "./node-templates.ts";
 import { defaultScratchBytes } from "./scratch-size.ts";
@@ -38,7 +38,9 @@ export class VmmTemplates implements NodeTemplates {
   constructor(options: VmmTemplatesOptions) {
     this.#options = options;
     this.#zygotes = new Zygotes({
-      ...options,
+      vmm: options.vmm,
+      logger: options.logger,
+      makeScratch: (shape, signal) => this.#makeScratch(shape, signal),
       used: async () => (await this.#byUse()).filter((one) => this.#usedAt.has(one.id)),
     });
   }
@@ -100,14 +102,16 @@ export class VmmTemplates implements NodeTemplates {
   }
 
   async #make(shape: TemplateShape, signal: AbortSignal): Promise<Template> {
-    const { vmm, scratch } = this.#options;
     const until = AbortSignal.any([signal, this.#stopped.signal]);
-    const makeScratch = async (path: string, userId: number) =>
-      await scratch.create(path, shape.scratchBytes, userId, until);
-    const template = await vmm.templates.build(shape, makeScratch, until);
+    const template = await this.#options.vmm.templates.build(shape, this.#makeScratch(shape, until), until);
     this.#noteUse(template);
     await this.#removeLeastUsed();
     return template;
+  }
+
+  #makeScratch({ scratchBytes }: TemplateShape, signal: AbortSignal): MakeScratch {
+    const { scratch } = this.#options;
+    return async (path, userId) => await scratch.create(path, scratchBytes, userId, signal);
   }
 
   #noteUse(template: Template): void {

@@ -1,8 +1,7 @@
 import { describeError, type Logger } from "@isopod/base";
-import type { Template, Vmm } from "@isopod/vmm";
-import type { ScratchDisks } from "@isopod/volume";
+import type { MakeScratch, Template, TemplateShape, Vmm } from "@isopod/vmm";
 
-/** Those of the templates used last; each takes some 100 MiB of memory. */
+/** Those of the templates used last; each takes some 80 MiB of memory. */
 const zygotesMax = 4;
 /** The start that asked is to have the processor meanwhile: making a zygote takes one for most of a second. */
 const delayMs = 1000;
@@ -11,8 +10,8 @@ const retryMs = 600_000;
 
 export interface ZygotesOptions {
   readonly vmm: Vmm;
-  readonly scratch: ScratchDisks;
   readonly logger: Logger;
+  readonly makeScratch: (shape: TemplateShape, signal: AbortSignal) => MakeScratch;
   /** The templates that were used here, the last one first. */
   readonly used: () => Promise<readonly Template[]>;
 }
@@ -53,17 +52,15 @@ export class Zygotes {
 
   async #keep(): Promise<void> {
     if (this.#stopped.signal.aborted) return;
-    const { vmm, scratch, logger } = this.#options;
+    const { vmm, makeScratch, logger } = this.#options;
     const { signal } = this.#stopped;
     const used = await this.#options.used();
     for (const template of used.slice(zygotesMax)) await vmm.templates.dropZygote(template);
     for (const template of used.slice(0, zygotesMax)) {
       if (signal.aborted) return;
       if ((this.#failed.get(template.id) ?? 0) > performance.now()) continue;
-      const makeScratch = async (path: string, userId: number) =>
-        await scratch.create(path, template.shape.scratchBytes, userId, signal);
       try {
-        await vmm.templates.keepZygote(template, makeScratch, signal);
+        await vmm.templates.keepZygote(template, makeScratch(template.shape, signal), signal);
         this.#failed.delete(template.id);
       } catch (error) {
         if (signal.aborted) return;

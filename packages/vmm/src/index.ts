@@ -5,6 +5,7 @@ export type {
   MachineDisk,
   MachineExit,
   MachineSpec,
+  MakeScratch,
   Template,
   Templates,
   TemplateShape,

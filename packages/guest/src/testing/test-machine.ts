@@ -6,6 +6,7 @@ import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
 import { guestArtifacts } from "../artifacts.ts";
 import { greetGuest } from "../connect.ts";
 import type { ContainerSpec, GuestConfiguration } from "../contract.ts";
+import { defaultCapabilities } from "../default-capabilities.ts";
 import { kernelCommandLine } from "../kernel-command-line.ts";
 import { placeholderImage } from "../placeholder-image.ts";
 import { Monitor } from "./monitor.ts";
@@ -188,12 +189,6 @@ export const testConfiguration: GuestConfiguration = {
   limits: { memoryBytes: 128 * 1024 * 1024, pids: 512 },
 };
 
-/** Docker's default capabilities. */
-const capabilities = (
-  "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP " +
-  "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
-).split(" ");
-
 let nextId = 0;
 
 /** A container that runs a busybox command, with an id of its own. */
@@ -207,7 +202,7 @@ export function containerSpec(args: readonly string[], changes: Partial<Containe
     workingDirectory: "/",
     user: "",
     supplementalGroups: [],
-    capabilities,
+    capabilities: defaultCapabilities,
     noNewPrivileges: false,
     seccomp: "default",
     isRootReadOnly: false,

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { type Clock, systemErrorCode } from "@isopod/base";
 
 /** A process, told apart from any later one with the same number. */
@@ -26,6 +26,16 @@ export async function endProcess(identity: ProcessIdentity, clock: Clock): Promi
     process.kill(identity.pid, "SIGKILL");
     await clock.sleep(10);
   }
+}
+
+/** What each descriptor of a process leads to. */
+export async function descriptorsOf(pid: number): Promise<ReadonlyMap<number, string>> {
+  const open = new Map<number, string>();
+  for (const name of await readdir(`/proc/${pid}/fd`)) {
+    const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => undefined);
+    if (target !== undefined) open.set(Number(name), target);
+  }
+  return open;
 }
 
 async function startTicksOf(pid: number): Promise<string | undefined> {

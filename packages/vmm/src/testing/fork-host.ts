@@ -5,6 +5,7 @@ import { runCommand, silentLogger, type TemporaryDirectory, temporaryDirectory }
 import {
   connectGuest,
   type ContainerSpec,
+  defaultCapabilities,
   type ExitStatus,
   guestArtifacts,
   type GuestClient,
@@ -19,11 +20,6 @@ import { readMachineRecord } from "../qemu/machine-record.ts";
 import { makeBusyboxDisk } from "./busybox-disk.ts";
 
 const mebibyte = 1024 * 1024;
-/** Docker's. */
-const capabilities = (
-  "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP " +
-  "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
-).split(" ");
 
 /** What machines are forked from in tests: the smallest that is sold. */
 export const testShape: TemplateShape = Object.freeze({ vcpus: 1, memoryMiB: 128, scratchBytes: 64 * mebibyte });
@@ -237,7 +233,7 @@ export async function runToEnd(
     workingDirectory: "/",
     user: "",
     supplementalGroups: [],
-    capabilities,
+    capabilities: defaultCapabilities,
     noNewPrivileges: false,
     seccomp: "default",
     isRootReadOnly: false,

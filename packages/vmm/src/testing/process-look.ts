@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 
 /** The fields of /proc/PID/status, of a thread if one is named. Undefined when there is no such process any more. */
 export async function statusOf(pid: number, thread?: number): Promise<ReadonlyMap<string, string> | undefined> {
@@ -24,14 +24,4 @@ export async function childrenOf(pid: number): Promise<readonly number[]> {
 
 export async function threadsOf(pid: number): Promise<readonly number[]> {
   return (await readdir(`/proc/${pid}/task`)).map(Number);
-}
-
-/** What each descriptor of a process leads to. */
-export async function descriptorsOf(pid: number): Promise<ReadonlyMap<number, string>> {
-  const open = new Map<number, string>();
-  for (const name of await readdir(`/proc/${pid}/fd`)) {
-    const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => undefined);
-    if (target !== undefined) open.set(Number(name), target);
-  }
-  return open;
 }

@@ -6,7 +6,8 @@ import type { Template, Vmm } from "../../contract.ts";
 import { CloneIntruder } from "../../testing/clone-intruder.ts";
 import { ForkHost, runInFork, type TestFork } from "../../testing/fork-host.ts";
 import { endings, type World } from "../../testing/intruder.ts";
-import { childrenOf, descriptorsOf, statusOf, threadsOf } from "../../testing/process-look.ts";
+import { childrenOf, statusOf, threadsOf } from "../../testing/process-look.ts";
+import { descriptorsOf } from "../process-identity.ts";
 
 const isRoot = process.getuid?.() === 0;
 

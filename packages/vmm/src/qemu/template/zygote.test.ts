@@ -19,10 +19,10 @@ import {
   assertOwnRandomness,
   runInEach,
 } from "../../testing/own-identity.ts";
-import { childrenOf, descriptorsOf, parentOf, statusOf, threadsOf } from "../../testing/process-look.ts";
+import { childrenOf, parentOf, statusOf, threadsOf } from "../../testing/process-look.ts";
 import { cgroupDirectories, findCgroupRoots, machineCgroup } from "../cgroup.ts";
 import { readMachineRecord } from "../machine-record.ts";
-import { identifyProcess } from "../process-identity.ts";
+import { descriptorsOf, identifyProcess } from "../process-identity.ts";
 
 const isRoot = process.getuid?.() === 0;
 

@@ -1,15 +1,4 @@
-import {
-  constants,
-  copyFile,
-  chown,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { constants, copyFile, chown, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { rehearsalImage, rehearse } from "@isopod/guest";
 import type { MachineDisk, MachineSpec, MakeScratch } from "../../contract.ts";
@@ -18,7 +7,7 @@ import type { AddDescriptor } from "../block-nodes.ts";
 import { limitDisksCommand, monitorName, plugDisks, tapDescriptor } from "../command-line.ts";
 import type { DescriptorChange, LaunchDescriptor } from "../launch-plan.ts";
 import { machineFiles } from "../machine-record.ts";
-import { endProcess, identifyProcess, type ProcessIdentity } from "../process-identity.ts";
+import { descriptorsOf, endProcess, identifyProcess, type ProcessIdentity } from "../process-identity.ts";
 import { stderrBytes } from "../qemu-machine.ts";
 import {
   type BootSettings,
@@ -70,7 +59,7 @@ const lookIntervalMs = 10;
  * docs/decisions/019). It runs no tenant's code, and has no network.
  */
 export class Zygote {
-  readonly template: SavedTemplate;
+  readonly #template: SavedTemplate;
   readonly #directory: string;
   readonly #settings: BootSettings;
   readonly #process: ProcessIdentity;
@@ -86,7 +75,7 @@ export class Zygote {
     name: string,
     descriptors: ZygoteDescriptors,
   ) {
-    this.template = template;
+    this.#template = template;
     this.#directory = directory;
     this.#settings = settings;
     this.#process = process;
@@ -227,7 +216,7 @@ export class Zygote {
       commands: [...plugged, ...(io === undefined ? [] : [limitDisksCommand(io)]), { command: "cont", args: {} }],
       monitorName: this.#monitorName,
       onJoining: (joined) => void this.hold(joined).catch(() => {}),
-      scratchBacking: this.template.scratchBacking,
+      scratchBacking: this.#template.scratchBacking,
     };
   }
 
@@ -312,11 +301,7 @@ async function openWhenQuiet(
 ): Promise<ReadonlyMap<number, string>> {
   const known = new Set(planned.map((one) => one.number));
   for (let look = 0; look < looksForQuiet; look++) {
-    const open = new Map<number, string>();
-    for (const name of await readdir(`/proc/${pid}/fd`)) {
-      const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => undefined);
-      if (target !== undefined) open.set(Number(name), target);
-    }
+    const open = await descriptorsOf(pid);
     const isTalking = [...open].some(([number, target]) => target.startsWith("socket:") && !known.has(number));
     if (!isTalking) return open;
     await clock.sleep(lookIntervalMs);
