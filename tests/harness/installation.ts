@@ -168,6 +168,11 @@ export class Installation {
     };
     await attempt(async () => await this.#removeAll());
     await attempt(async () => assert.equal((await this.isopod(["down"])).exitCode, 0, "isopod down"));
+    // What such a part leaves behind need not name this installation.
+    await attempt(async () => {
+      const unclean = (await this.serviceLog(40)).filter((line) => line["msg"] === "a part did not stop cleanly");
+      assert.deepEqual(unclean, []);
+    });
     if (this.#options.tmpfsMiB !== undefined) {
       await attempt(async () => await mustRun("umount", [this.dataDirectory]));
     }

@@ -2,6 +2,7 @@ import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Clock, systemErrorCode } from "@isopod/base";
 import { VmmError } from "../errors.ts";
+import { killIfThere } from "./process-identity.ts";
 
 /** The directories of one machine's cgroups. In version 2 all three are the same. */
 export interface CgroupPaths {
@@ -129,7 +130,6 @@ async function delegateControllers(parent: string): Promise<void> {
   }
 }
 
-/** Allows `cpuMilli` thousandths of a core from now on. */
 /** Has a running process join. Of one that has ended, or whose cgroup has been removed as it had, nothing comes. */
 export async function joinCgroup(paths: CgroupPaths, pid: number): Promise<void> {
   try {
@@ -140,6 +140,7 @@ export async function joinCgroup(paths: CgroupPaths, pid: number): Promise<void>
   }
 }
 
+/** Allows `cpuMilli` thousandths of a core from now on. */
 export async function limitCgroupCpu(paths: CgroupPaths, cpuMilli: number): Promise<void> {
   const quotaMicros = Math.max(1000, Math.round((cpuMilli * cpuPeriodMicros) / 1000));
   if (paths.version === 2) return await writeFile(join(paths.cpu, "cpu.max"), `${quotaMicros} ${cpuPeriodMicros}`);
@@ -181,11 +182,5 @@ export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<vo
 
 async function endProcesses(directory: string): Promise<void> {
   const list = await readFile(join(directory, "cgroup.procs"), "utf8").catch(() => "");
-  for (const pid of list.split("\n").filter((one) => one !== "")) {
-    try {
-      process.kill(Number(pid), "SIGKILL");
-    } catch (error) {
-      if (systemErrorCode(error) !== "ESRCH") throw error;
-    }
-  }
+  for (const pid of list.split("\n").filter((one) => one !== "")) killIfThere(Number(pid));
 }

@@ -23,8 +23,17 @@ export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
 /** Kills a process whose parent is another, and returns when it is gone. */
 export async function endProcess(identity: ProcessIdentity, clock: Clock): Promise<void> {
   while (await isRunning(identity)) {
-    process.kill(identity.pid, "SIGKILL");
+    killIfThere(identity.pid);
     await clock.sleep(10);
+  }
+}
+
+/** A process may end between a look at it and the signal: that is no error. */
+export function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (systemErrorCode(error) !== "ESRCH") throw error;
   }
 }
 

@@ -121,7 +121,12 @@ export class TemplateStore implements Templates {
 
   async close(): Promise<void> {
     await Promise.allSettled([...this.#building.values()].map((one) => one.made));
-    for (const template of this.#known.values()) await template.unload();
+    // Of all of them, whatever becomes of one: nobody else would end their zygotes before the next start.
+    const unloaded = await Promise.allSettled(
+      [...this.#known.values()].map(async (template) => await template.unload()),
+    );
+    const failed = unloaded.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   async #make(
