@@ -24,6 +24,8 @@ const parentName = "isopod";
 const controllers = ["cpu", "memory", "pids"] as const;
 /** Kernel default; long enough that a tenth of a core is still 10 ms at a stretch. */
 const cpuPeriodMicros = 100_000;
+/** How often, 10 ms apart, a cgroup is tried to be removed: on an overloaded host, a killed thread runs late to its end. */
+const leavingAttempts = 300;
 
 /** Where cgroups of machines go on this host, from the mount table. Throws `VmmError` `CgroupUnavailable`. */
 export async function findCgroupRoots(): Promise<CgroupPaths> {
@@ -172,7 +174,7 @@ export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<vo
         const code = systemErrorCode(error);
         if (code === "ENOENT") break;
         // A process that has just been reaped leaves its cgroup a moment later.
-        if (code !== "EBUSY" || attempt === 50) throw error;
+        if (code !== "EBUSY" || attempt === leavingAttempts) throw error;
         await endProcesses(directory);
         await clock.sleep(10);
       }
