@@ -1,3 +1,4 @@
+export { untilAborted } from "./abort.ts";
 export { writeFileAtomically } from "./atomic-file.ts";
 export { type BackoffOptions, backoffDelayMs, type RetryOptions, retry } from "./backoff.ts";
 export { type Clock, systemClock } from "./clock.ts";

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { describeError, type Logger } from "@isopod/base";
+import { describeError, type Logger, untilAborted } from "@isopod/base";
 import type { MakeScratch, Template, TemplateShape, Templates } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
@@ -176,16 +176,4 @@ async function removeRemains(path: string, settings: BootSettings): Promise<void
   await endAbandoned(join(path, "machine"), settings.clock);
   await endZygote(join(path, zygoteName), settings);
   await rm(path, { recursive: true, force: true });
-}
-
-async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-  if (signal === undefined) return await work;
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
