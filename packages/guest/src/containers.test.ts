@@ -3,7 +3,8 @@ import { after, before, test } from "node:test";
 import { connectGuest } from "./connect.ts";
 import type { GuestClient } from "./guest-client.ts";
 import { execSpec, runContainer, runExec, runScript } from "./testing/run-container.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 let machine: TestMachine;
 let client: GuestClient;

@@ -5,7 +5,8 @@ import type { AttachStream } from "./attach-stream.ts";
 import { connectGuest } from "./connect.ts";
 import type { GuestClient } from "./guest-client.ts";
 import { execSpec, runExec } from "./testing/run-container.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 let machine: TestMachine;
 let client: GuestClient;

@@ -6,7 +6,8 @@ import type { GuestClient } from "./guest-client.ts";
 import type { GuestStart } from "./opening.ts";
 import { looking } from "./testing/looking.ts";
 import { execSpec, runExec, runScript } from "./testing/run-container.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 const timeoutMs = 120_000;
 let machine: TestMachine;

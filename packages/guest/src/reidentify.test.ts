@@ -6,7 +6,8 @@ import { connectGuest } from "./connect.ts";
 import type { GuestReidentification } from "./contract.ts";
 import type { GuestClient } from "./guest-client.ts";
 import { execSpec, runExec, runScript } from "./testing/run-container.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 let machine: TestMachine;
 let client: GuestClient;

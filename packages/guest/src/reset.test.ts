@@ -12,7 +12,8 @@ import { looking } from "./testing/looking.ts";
 import { Monitor } from "./testing/monitor.ts";
 import { runScript } from "./testing/run-container.ts";
 import { makeBusyboxDisk } from "./testing/test-disks.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 const timeoutMs = 120_000;
 const mebibyte = 1024 * 1024;

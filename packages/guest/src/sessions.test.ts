@@ -6,7 +6,8 @@ import { connectGuest } from "./connect.ts";
 import { GuestError } from "./guest-error.ts";
 import { Greeting } from "./handshake.ts";
 import { execSpec } from "./testing/run-container.ts";
-import { containerSpec, TestMachine, testConfiguration } from "./testing/test-machine.ts";
+import { containerSpec } from "./testing/container-spec.ts";
+import { TestMachine, testConfiguration } from "./testing/test-machine.ts";
 
 let machine: TestMachine;
 const timeoutMs = 120_000;

@@ -1,5 +1,5 @@
 import type { ContainerSpec } from "../contract.ts";
-import { containerSpec } from "./test-machine.ts";
+import { containerSpec } from "./container-spec.ts";
 
 /** All that a container can see of how it was made, without what differs by its nature. */
 const look = [

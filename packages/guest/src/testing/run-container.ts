@@ -1,6 +1,6 @@
 import type { ContainerSpec, ContainerStarted, ContainerState, ExecSpec, ExitStatus } from "../contract.ts";
 import type { GuestClient } from "../guest-client.ts";
-import { containerSpec } from "./test-machine.ts";
+import { containerSpec } from "./container-spec.ts";
 
 export interface Ran {
   readonly started: ContainerStarted;

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
 import { guestArtifacts } from "../artifacts.ts";
 import { greetGuest } from "../connect.ts";
-import type { ContainerSpec, GuestConfiguration } from "../contract.ts";
-import { defaultCapabilities } from "../default-capabilities.ts";
+import type { GuestConfiguration } from "../contract.ts";
 import { kernelCommandLine } from "../kernel-command-line.ts";
 import { placeholderImage } from "../placeholder-image.ts";
 import { Monitor } from "./monitor.ts";
@@ -188,31 +187,3 @@ export const testConfiguration: GuestConfiguration = {
   scratch: { diskSerial: "scratch" },
   limits: { memoryBytes: 128 * 1024 * 1024, pids: 512 },
 };
-
-let nextId = 0;
-
-/** A container that runs a busybox command, with an id of its own. */
-export function containerSpec(args: readonly string[], changes: Partial<ContainerSpec> = {}): ContainerSpec {
-  nextId += 1;
-  return {
-    id: `c${nextId}`,
-    imageDiskSerial: "image",
-    args,
-    env: ["PATH=/bin"],
-    workingDirectory: "/",
-    user: "",
-    supplementalGroups: [],
-    capabilities: defaultCapabilities,
-    noNewPrivileges: false,
-    seccomp: "default",
-    isRootReadOnly: false,
-    isTerminal: false,
-    hasStdin: false,
-    isStdinOnce: false,
-    limits: {},
-    rlimits: [],
-    mounts: [],
-    terminationMessagePath: "",
-    ...changes,
-  };
-}

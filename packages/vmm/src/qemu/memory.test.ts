@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { runScript } from "@isopod/guest/testing";
 import type { Template, Vmm } from "../contract.ts";
-import { ForkHost, runToEnd, testShape } from "../testing/fork-host.ts";
+import { ForkHost, runInFork, testShape } from "../testing/fork-host.ts";
 import { findCgroupRoots, machineCgroup } from "./cgroup.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -40,7 +41,7 @@ describe("the memory of a fork", { skip: isRoot ? false : "needs root" }, () => 
   it("is its own, and is counted once: a template does not grow by what its forks use", async () => {
     const before = await templateBytes();
     const fork = await host.fork(vmm, template, "grows", { memoryMiB: shape.memoryMiB, limits }, podMemoryMiB);
-    const { output } = await runToEnd(fork, "head -c 120000000 /dev/zero | tail -c 120000000 | wc -c");
+    const output = await runInFork(fork, "head -c 120000000 /dev/zero | tail -c 120000000 | wc -c");
     assert.equal(output, "120000000");
     assert.ok((await templateBytes()) < before + 16 * mebibyte, `${before} bytes, then ${await templateBytes()}`);
     await fork.machine.kill();
@@ -50,10 +51,10 @@ describe("the memory of a fork", { skip: isRoot ? false : "needs root" }, () => 
     const more = { memoryMiB: shape.memoryMiB, limits };
     const fork = await host.fork(vmm, template, "used-up", more, podMemoryMiB);
     for (let round = 0; round < 2; round++) {
-      const { exit } = await runToEnd(fork, "exec tail /dev/zero");
-      assert.equal(exit?.isOomKilled, true);
+      const { state } = await runScript(fork.client, "exec tail /dev/zero");
+      assert.equal(state.exit?.isOomKilled, true);
     }
-    assert.equal((await runToEnd(fork, "echo alive")).output, "alive");
+    assert.equal(await runInFork(fork, "echo alive"), "alive");
     const { memory, version } = machineCgroup(await findCgroupRoots(), fork.spec.id);
     const events = await readFile(join(memory, version === 2 ? "memory.events" : "memory.oom_control"), "utf8");
     assert.match(events, /^oom_kill 0$/m);

@@ -2,16 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommand, silentLogger, type TemporaryDirectory, temporaryDirectory } from "@isopod/base";
-import {
-  connectGuest,
-  type ContainerSpec,
-  defaultCapabilities,
-  type ExitStatus,
-  guestArtifacts,
-  type GuestClient,
-  type GuestIdentity,
-  kernelCommandLine,
-} from "@isopod/guest";
+import { connectGuest, guestArtifacts, type GuestClient, type GuestIdentity, kernelCommandLine } from "@isopod/guest";
+import { runScript } from "@isopod/guest/testing";
 import { createScratchDisks, type ScratchDisks } from "@isopod/volume";
 import type { Machine, MachineSpec, Template, TemplateShape, Vmm } from "../contract.ts";
 import type { QemuVmmOptions } from "../qemu/qemu-vmm.ts";
@@ -216,39 +208,7 @@ export function addressOf({ network }: MachineSpec): string {
 }
 
 /** Runs a shell script in a container of its own and returns what it wrote. */
-export async function runInFork(fork: TestFork, script: string): Promise<string> {
-  return (await runToEnd(fork, script)).output;
-}
-
-/** Runs a shell script in a container of its own. */
-export async function runToEnd(
-  { client }: TestFork,
-  script: string,
-): Promise<{ readonly output: string; readonly exit: ExitStatus | undefined }> {
-  const spec: ContainerSpec = {
-    id: `c-${randomBytes(4).toString("hex")}`,
-    imageDiskSerial: "image",
-    args: ["sh", "-c", script],
-    env: ["PATH=/bin"],
-    workingDirectory: "/",
-    user: "",
-    supplementalGroups: [],
-    capabilities: defaultCapabilities,
-    noNewPrivileges: false,
-    seccomp: "default",
-    isRootReadOnly: false,
-    isTerminal: false,
-    hasStdin: false,
-    isStdinOnce: false,
-    limits: {},
-    rlimits: [],
-    mounts: [],
-    terminationMessagePath: "",
-  };
-  await client.startContainer(spec);
-  let text = "";
-  for await (const chunk of client.output(spec.id, 0)) text += chunk.data.toString("latin1");
-  const { exit } = await client.waitContainer(spec.id);
-  await client.removeContainer(spec.id);
-  return { output: text.trim(), exit };
+export async function runInFork({ client }: TestFork, script: string): Promise<string> {
+  const { stdout, stderr } = await runScript(client, script);
+  return `${stdout}${stderr}`.trim();
 }
