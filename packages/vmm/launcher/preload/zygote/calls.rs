@@ -35,7 +35,8 @@ const DUP3: usize = 292;
 const PRLIMIT64: usize = 302;
 const GETRANDOM: usize = 318;
 
-const EINTR: i32 = 4;
+pub const EINTR: i32 = 4;
+pub const EPROTO: i32 = 71;
 const CLOEXEC: usize = 0o2000000;
 const NONBLOCK: usize = 0o4000;
 
