@@ -200,6 +200,12 @@ export interface Vmm {
    * left is cleared away. A guest that ended while nobody was there is found, and its `exited` tells of it.
    */
   find(directory: string): Promise<Machine | undefined>;
+  /**
+   * Ends the machine of that directory at once, whether it answers or not, and removes what it left on the host but the
+   * directory; nothing happens when there is none. To be called before the directory is deleted. Throws when something
+   * could not be removed: then its record stays there, and a later call goes on.
+   */
+  end(directory: string): Promise<void>;
   /** Gives back what is loaded of templates, and ends what waits for a start. Machines run on. */
   close(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import { access, readdir, readFile, rm } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { temporaryDirectory, writeFileAtomically } from "@isopod/base";
+import { describeError, temporaryDirectory, writeFileAtomically } from "@isopod/base";
 import type { Accelerator, MachineSpec } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type BootSettings, startMachine } from "./start-machine.ts";
@@ -67,8 +67,12 @@ async function endAbandonedProbes({ cacheDirectory, settings }: ProbeOptions): P
   for (const name of await readdir(cacheDirectory)) {
     if (!name.startsWith(probePrefix)) continue;
     const directory = join(cacheDirectory, name);
-    await endAbandoned(directory, settings.clock);
-    await rm(directory, { recursive: true, force: true });
+    try {
+      await endAbandoned(directory, settings.clock);
+      await rm(directory, { recursive: true, force: true });
+    } catch (error) {
+      settings.logger.warn({ directory, reason: describeError(error) }, "what a service left could not be removed");
+    }
   }
 }
 

@@ -165,19 +165,21 @@ export async function wasKilledForMemory(paths: CgroupPaths): Promise<boolean> {
 
 /** Removes a cgroup, with what is left in it of a monitor that made other processes. One that does not exist is fine. */
 export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<void> {
-  for (const directory of cgroupDirectories(paths)) {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await rmdir(directory);
-        break;
-      } catch (error) {
-        const code = systemErrorCode(error);
-        if (code === "ENOENT") break;
-        // A process that has just been reaped leaves its cgroup a moment later.
-        if (code !== "EBUSY" || attempt === leavingAttempts) throw error;
-        await endProcesses(directory);
-        await clock.sleep(10);
-      }
+  const removed = await Promise.allSettled(cgroupDirectories(paths).map(async (one) => await removeEach(one, clock)));
+  for (const one of removed) if (one.status === "rejected") throw one.reason;
+}
+
+async function removeEach(directory: string, clock: Clock): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await rmdir(directory);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === "ENOENT") return;
+      // A process that has just been reaped leaves its cgroup a moment later.
+      if (code !== "EBUSY" || attempt === leavingAttempts) throw error;
+      await endProcesses(directory);
+      await clock.sleep(10);
     }
   }
 }

@@ -20,7 +20,7 @@ export async function isRunning(identity: ProcessIdentity): Promise<boolean> {
   return (await startTicksOf(identity.pid)) === identity.startTicks && (await readBootId()) === identity.bootId;
 }
 
-/** Kills a process whose parent is another, and returns when it is gone. */
+/** Kills a process whose parent is another, and returns when all of it is gone. */
 export async function endProcess(identity: ProcessIdentity, clock: Clock): Promise<void> {
   while (await isRunning(identity)) {
     killIfThere(identity.pid);
@@ -58,9 +58,10 @@ async function startTicksOf(pid: number): Promise<string | undefined> {
   }
   // The second field, the name in parentheses, may itself contain blanks and parentheses.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const [state, startTicks] = [fields[0], fields[19]];
-  // Z and X: dead, and only waiting for a parent to notice.
-  return state === "Z" || state === "X" ? undefined : startTicks;
+  const [state, threads, startTicks] = [fields[0], fields[17], fields[19]];
+  // Z and X: dead, and only waiting for a parent to notice; unless only its first thread is, and the others go on.
+  const isDead = (state === "Z" || state === "X") && Number(threads) <= 1;
+  return isDead ? undefined : startTicks;
 }
 
 async function readBootId(): Promise<string> {

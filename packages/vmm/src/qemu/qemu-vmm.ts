@@ -16,6 +16,7 @@ import { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
 import { type Beginning, type BootSettings, startMachine } from "./start-machine.ts";
 import { cloneScratchPath, dropCloneScratch, keepCloneScratch } from "./template/clone-scratch.ts";
+import { endAbandoned } from "./template/end-abandoned.ts";
 import { SavedTemplate } from "./template/saved-template.ts";
 import { digestOfFiles } from "./template/template-key.ts";
 import { TemplateStore } from "./template/template-store.ts";
@@ -153,6 +154,8 @@ class QemuVmm implements Vmm {
     const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
     const scratchPath = cloneScratchPath(scratch.path);
     try {
+      // Perhaps one of a service that was killed over it.
+      await dropCloneScratch(scratch.path);
       await zygote.copyScratch(scratchPath, spec.userId);
       const machine = await zygote.hold(this.#start(spec, zygote.beginning(spec, scratchPath), until));
       await keepCloneScratch(scratch.path);
@@ -203,6 +206,12 @@ class QemuVmm implements Vmm {
   async close(): Promise<void> {
     this.#settings.launchers.close();
     await this.templates.close();
+  }
+
+  async end(directory: string): Promise<void> {
+    const known = await this.#machines.get(directory)?.catch(() => undefined);
+    await known?.kill();
+    await endAbandoned(directory, this.#settings.clock);
   }
 
   async find(directory: string): Promise<Machine | undefined> {

@@ -1,11 +1,13 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "@isopod/base";
 import { readMachineRecord } from "../machine-record.ts";
 import { endProcess } from "../process-identity.ts";
 import { removeMachineTraces } from "../qemu-machine.ts";
 
 /**
- * Ends the machine of that directory, if one is left of a service that was killed over it, and removes its cgroup. For
- * machines that nobody wants back: those which templates and snapshots are made with.
+ * Ends the machine of that directory, if there is one or something is left of it, and removes what its record names.
+ * Throws when that cannot be done: the record is then still there.
  */
 export async function endAbandoned(directory: string, clock: Clock): Promise<void> {
   const record = await readMachineRecord(directory);
@@ -13,4 +15,13 @@ export async function endAbandoned(directory: string, clock: Clock): Promise<voi
   const { process: identity } = record;
   if (identity !== undefined) await endProcess(identity, clock);
   await removeMachineTraces(directory, record, clock);
+}
+
+/**
+ * Removes a directory in which something is made with a machine, whose own directory is `machine` in it. Throws, and
+ * removes no record, as long as something of the machine is left on the host.
+ */
+export async function removeWorkDirectory(directory: string, clock: Clock): Promise<void> {
+  await endAbandoned(join(directory, "machine"), clock);
+  await rm(directory, { recursive: true, force: true });
 }

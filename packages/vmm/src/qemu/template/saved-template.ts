@@ -22,8 +22,10 @@ export class SavedTemplate implements Template {
   #memory: Promise<FileHandle> | undefined;
   readonly #uses = new Set<Promise<unknown>>();
   #making: Promise<void> | undefined;
-  #ending: Promise<void> | undefined;
   #zygote: Zygote | undefined;
+  /** The one before, until its end has succeeded: both would be in one place. */
+  #leaving: Zygote | undefined;
+  #ending: Promise<void> | undefined;
 
   private constructor(directory: string, manifest: TemplateManifest, sizeBytes: number, launcherPath: string) {
     this.id = manifest.id;
@@ -64,16 +66,31 @@ export class SavedTemplate implements Template {
   }
 
   async #make(make: () => Promise<Zygote>): Promise<void> {
-    // Both are in one place.
-    await this.#ending?.catch(() => {});
+    await this.#endLeaving();
     this.#zygote = await make();
   }
 
   async dropZygote(): Promise<void> {
     await this.#making?.catch(() => {});
-    const zygote = this.#zygote;
-    this.#zygote = undefined;
-    if (zygote !== undefined) this.#ending = zygote.end();
+    if (this.#zygote !== undefined) {
+      this.#leaving = this.#zygote;
+      this.#zygote = undefined;
+    }
+    await this.#endLeaving();
+  }
+
+  /** What failed is tried again by the next call. */
+  async #endLeaving(): Promise<void> {
+    const leaving = this.#leaving;
+    if (leaving === undefined) return;
+    this.#ending ??= leaving
+      .end()
+      .then(() => {
+        this.#leaving = undefined;
+      })
+      .finally(() => {
+        this.#ending = undefined;
+      });
     await this.#ending;
   }
 
@@ -101,8 +118,8 @@ export class SavedTemplate implements Template {
    * until then it is not unloaded, or the path would soon be that of another file.
    */
   async use<Result>(work: (memoryPath: string) => Promise<Result>): Promise<Result> {
-    const { fd } = await this.#loaded();
-    const using = work(`/proc/${process.pid}/fd/${fd}`);
+    const using = this.#loaded().then(async ({ fd }) => await work(`/proc/${process.pid}/fd/${fd}`));
+    // At once: an unload that comes before the work begins waits for it too.
     this.#uses.add(using);
     try {
       return await using;
@@ -113,12 +130,15 @@ export class SavedTemplate implements Template {
 
   /** Gives the memory back, once no machine has it, and ends the zygote. */
   async unload(): Promise<void> {
-    await this.dropZygote();
-    const memory = this.#memory;
-    this.#memory = undefined;
-    const handle = await memory?.catch(() => undefined);
-    await Promise.allSettled(this.#uses);
-    await handle?.close();
+    try {
+      await this.dropZygote();
+    } finally {
+      const memory = this.#memory;
+      this.#memory = undefined;
+      const handle = await memory?.catch(() => undefined);
+      await Promise.allSettled(this.#uses);
+      await handle?.close();
+    }
   }
 
   async #loaded(): Promise<FileHandle> {
@@ -153,6 +173,7 @@ export class SavedTemplate implements Template {
       throw error;
     }
   }
+
   #failure(reason: string, cause?: unknown): VmmError {
     return new VmmError(`template ${this.id} cannot be used: ${reason}`, {
       code: "TemplateFailed",

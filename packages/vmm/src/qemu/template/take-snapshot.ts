@@ -6,7 +6,7 @@ import { VmmError } from "../../errors.ts";
 import type { BackingFile } from "../block-nodes.ts";
 import type { SavedParts } from "../machine-record.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
-import { endAbandoned } from "./end-abandoned.ts";
+import { endAbandoned, removeWorkDirectory } from "./end-abandoned.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { diskBytesOf, stampOfFiles, templateFiles } from "./template-files.ts";
 import { imageBytes, makeWorkMemory, workMachine } from "./work-machine.ts";
@@ -36,8 +36,7 @@ export async function takeSnapshot(
   const unfinished = `${directory}.unfinished`;
   const streamPath = join(unfinished, "stream");
   try {
-    await endAbandoned(join(unfinished, "machine"), settings.clock);
-    await rm(unfinished, { recursive: true, force: true });
+    await removeWorkDirectory(unfinished, settings.clock);
     await mkdir(unfinished, { recursive: true, mode: 0o700 });
     const pausedMs = await freeze(unfinished, streamPath, source, settings);
     signal?.throwIfAborted();
@@ -46,7 +45,7 @@ export async function takeSnapshot(
     await rename(unfinished, directory);
     return { pausedMs, sizeBytes };
   } catch (cause) {
-    await rm(unfinished, { recursive: true, force: true });
+    await removeWorkDirectory(unfinished, settings.clock);
     signal?.throwIfAborted();
     throw snapshotFailure(source.id, cause);
   }
@@ -94,6 +93,7 @@ async function convert(
   } finally {
     await machine.kill();
   }
+  await endAbandoned(machineDirectory, clock);
   await rm(machineDirectory, { recursive: true });
   await rm(streamPath);
   const shape = { vcpus: saved.vcpus, memoryMiB: saved.memoryMiB, scratchBytes: saved.scratch.sizeBytes };

@@ -1,14 +1,14 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { describeError, type Logger, untilAborted } from "@isopod/base";
+import { type Clock, describeError, type Logger, untilAborted } from "@isopod/base";
 import type { MakeScratch, Template, TemplateShape, Templates } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
 import { buildTemplate } from "./build-template.ts";
-import { endAbandoned } from "./end-abandoned.ts";
+import { removeWorkDirectory } from "./end-abandoned.ts";
 import { SavedTemplate } from "./saved-template.ts";
 import { type TemplateBase, templateId } from "./template-key.ts";
-import { endZygote, Zygote } from "./zygote.ts";
+import { Zygote } from "./zygote.ts";
 
 /** What templates that are being made are called until they are whole. */
 const unfinished = ".unfinished";
@@ -41,11 +41,14 @@ export class TemplateStore implements Templates {
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
       const template = await SavedTemplate.open(path, settings.launchers.path);
-      if (template?.id === name && templateId(base, template.shape) === name) {
-        await endZygote(join(path, zygoteName), settings);
-        store.#known.set(name, template);
-      } else {
-        await removeRemains(path, settings);
+      const isUsable = template?.id === name && templateId(base, template.shape) === name;
+      if (isUsable) store.#known.set(name, template);
+      try {
+        if (isUsable) await removeWorkDirectory(join(path, zygoteName), settings.clock);
+        else await removeRemains(path, settings.clock);
+      } catch (error) {
+        // It is tried again when something is made there, or at the next start.
+        settings.logger.warn({ path, reason: describeError(error) }, "what a service left could not be removed");
       }
     }
     return store;
@@ -66,7 +69,9 @@ export class TemplateStore implements Templates {
     } catch (error) {
       const { id } = template;
       this.#logger.warn({ template: id, reason: describeError(error) }, "a template cannot be used and is removed");
-      await this.#drop(template);
+      await this.#drop(template).catch((dropping: unknown) => {
+        this.#logger.warn({ template: id, reason: describeError(dropping) }, "a template left traces");
+      });
       return undefined;
     }
   }
@@ -137,10 +142,10 @@ export class TemplateStore implements Templates {
   ): Promise<Template> {
     const path = join(this.#directory, id);
     const temporary = `${path}${unfinished}`;
-    await removeRemains(temporary, this.#settings);
+    await removeRemains(temporary, this.#settings.clock);
     await buildTemplate(temporary, id, shape, makeScratch, this.#settings, signal);
-    await this.#dropping.get(id);
-    await rm(path, { recursive: true, force: true });
+    await this.#dropping.get(id)?.catch(() => {});
+    await removeRemains(path, this.#settings.clock);
     await rename(temporary, path);
     const template = await SavedTemplate.open(path, this.#settings.launchers.path);
     if (template === undefined) throw new Error(`template ${id} vanished`);
@@ -171,9 +176,8 @@ interface Building {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Removes what a service that was killed left of a template: first the machine it was making it with, if that runs. */
-async function removeRemains(path: string, settings: BootSettings): Promise<void> {
-  await endAbandoned(join(path, "machine"), settings.clock);
-  await endZygote(join(path, zygoteName), settings);
-  await rm(path, { recursive: true, force: true });
+/** Removes what is left of a template, or of one that was being made when a service was killed. */
+async function removeRemains(path: string, clock: Clock): Promise<void> {
+  await removeWorkDirectory(join(path, zygoteName), clock);
+  await removeWorkDirectory(path, clock);
 }

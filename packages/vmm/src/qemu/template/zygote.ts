@@ -1,4 +1,4 @@
-import { constants, copyFile, chown, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { constants, copyFile, chown, mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { rehearsalImage, rehearse } from "@isopod/guest";
 import type { MachineDisk, MachineSpec, MakeScratch } from "../../contract.ts";
@@ -16,7 +16,7 @@ import {
   launchPlan,
   startMachine,
 } from "../start-machine.ts";
-import { endAbandoned } from "./end-abandoned.ts";
+import { removeWorkDirectory } from "./end-abandoned.ts";
 import type { SavedTemplate } from "./saved-template.ts";
 import { imageBytes, workMachine, workUserId } from "./work-machine.ts";
 
@@ -149,7 +149,7 @@ export class Zygote {
         return new Zygote(template, directory, settings, identity, monitorName(spec.id), descriptors);
       });
     } catch (cause) {
-      await endZygote(directory, settings);
+      await removeWorkDirectory(directory, settings.clock);
       signal?.throwIfAborted();
       throw new VmmError(`template ${template.id} has no zygote: ${cause instanceof Error ? cause.message : cause}`, {
         code: "TemplateFailed",
@@ -230,12 +230,12 @@ export class Zygote {
     }
   }
 
-  /** Machines that were cloned from it live on. */
+  /** Machines that were cloned from it live on. May be called again when it failed. */
   async end(): Promise<void> {
     // First: clones that are not made yet fail at once.
     await endProcess(this.#process, this.#settings.clock);
     while (this.#held.size > 0) await Promise.allSettled(this.#held);
-    await endZygote(this.#directory, this.#settings);
+    await removeWorkDirectory(this.#directory, this.#settings.clock);
   }
 
   get #scratchPath(): string {
@@ -248,12 +248,6 @@ function filesOf(disk: MachineDisk): number {
   if (disk.type === "qcow2") return disk.backingPath === undefined ? 1 : 2;
   // Several are joined by a descriptor.
   return disk.parts.length === 1 ? 1 : disk.parts.length + 1;
-}
-
-/** Ends the zygote of that directory, if there is one, also of a service that was killed. */
-export async function endZygote(directory: string, settings: BootSettings): Promise<void> {
-  await endAbandoned(join(directory, "machine"), settings.clock);
-  await rm(directory, { recursive: true, force: true });
 }
 
 /** The monitor copies what a descriptor set is made of, and has something else under the numbers it was given. */
