@@ -9,7 +9,7 @@ import type { Accelerator, MachineSpec } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type BootSettings, startMachine } from "./start-machine.ts";
 import { isRecord } from "./qmp-codec.ts";
-import { endAbandoned } from "./template/end-abandoned.ts";
+import { endByRecord } from "./end-by-record.ts";
 
 export type AcceleratorChoice = "auto" | "kvm" | "tcg";
 
@@ -68,7 +68,7 @@ async function endAbandonedProbes({ cacheDirectory, settings }: ProbeOptions): P
     if (!name.startsWith(probePrefix)) continue;
     const directory = join(cacheDirectory, name);
     try {
-      await endAbandoned(directory, settings.clock);
+      await endByRecord(directory, settings.clock);
       await rm(directory, { recursive: true, force: true });
     } catch (error) {
       settings.logger.warn({ directory, reason: describeError(error) }, "what a service left could not be removed");

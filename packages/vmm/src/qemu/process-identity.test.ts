@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { systemClock, systemErrorCode } from "@isopod/base";
-import { endProcess, identifyProcess } from "./process-identity.ts";
+import { endProcess, identifyProcess, isRunning } from "./process-identity.ts";
 
 test("a process that ends by itself between the look at it and the signal is ended all the same", async (context) => {
   // Its parent is a shell that reaps it at once, so that the number is nobody's when the signal is sent.
@@ -24,5 +24,21 @@ test("a process that ends by itself between the look at it and the signal is end
   assert.equal(killing.mock.callCount(), 1);
   assert.equal(systemErrorCode(killing.mock.calls[0]?.error), "ESRCH");
   shell.stdin.end();
+  await ended;
+});
+
+test("a process whose first thread has ended runs, and ends, as its others do", async () => {
+  const program = `
+import ctypes, threading, time
+threading.Thread(target=lambda: (time.sleep(0.2), print("alone", flush=True), time.sleep(1000))).start()
+ctypes.CDLL(None).pthread_exit(None)`;
+  const child = spawn("python3", ["-c", program], { stdio: ["ignore", "pipe", "ignore"] });
+  const ended = once(child, "exit");
+  await once(child.stdout, "data");
+  const identity = await identifyProcess(child.pid ?? 0);
+  assert.ok(identity !== undefined);
+  assert.equal(await isRunning(identity), true);
+  await endProcess(identity, systemClock);
+  assert.equal(await isRunning(identity), false);
   await ended;
 });

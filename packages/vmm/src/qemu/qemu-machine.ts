@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import type { FileHandle } from "node:fs/promises";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock, Logger } from "@isopod/base";
+import { type Clock, describeError, type Logger } from "@isopod/base";
 import type { Machine, MachineExit, SnapshotSummary } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { limitCgroupCpu, limitCgroupMemory, removeCgroup, wasKilledForMemory } from "./cgroup.ts";
@@ -30,6 +30,7 @@ const loadPollMs = 5;
 const savingStatuses: ReadonlySet<unknown> = new Set(["setup", "active", "device", "cancelling"]);
 /** How long a machine stopped by a full host disk waits before it tries again. */
 const noSpaceRetryMs = 5000;
+const goOnRetryMs = 1000;
 
 export interface QemuMachineParts {
   readonly directory: string;
@@ -68,6 +69,7 @@ export class QemuMachine implements Machine {
   #isGone = false;
   #isWaitingForSpace = false;
   #isPaused = false;
+  #isBeingSaved = false;
 
   constructor(parts: QemuMachineParts) {
     this.#parts = parts;
@@ -94,7 +96,7 @@ export class QemuMachine implements Machine {
     this.#isKilled = true;
     // Nothing of a machine whose one writable disk ends with it is worth a word.
     const isNothingKept = (this.#parts.record.saved?.serials.length ?? 0) === 2;
-    if (!this.#isGone) await (isNothingKept ? this.#killProcess() : this.#end());
+    if (!this.#isGone) await (isNothingKept ? this.#endAtOnce() : this.#end());
     await this.exited;
   }
 
@@ -103,8 +105,15 @@ export class QemuMachine implements Machine {
   }
 
   async pause(): Promise<void> {
-    await this.#parts.qmp.execute("stop");
+    const wasPaused = this.#isPaused;
+    // Before it stands still: nothing that was waiting lets it go on behind this.
     this.#isPaused = true;
+    try {
+      await this.#parts.qmp.execute("stop");
+    } catch (error) {
+      this.#isPaused = wasPaused;
+      throw error;
+    }
   }
 
   async resume(): Promise<void> {
@@ -134,13 +143,17 @@ export class QemuMachine implements Machine {
       id,
       saved,
       save: async (path: string) => {
+        this.#isBeingSaved = true;
         await this.#parts.qmp.execute("stop");
         await hideImages(this.#parts.qmp);
         await this.save({ path, launcherPath, isMemoryIncluded: true, clock, signal });
       },
       goOn: async () => {
-        await showImages(this.#parts.qmp);
-        if (!this.#isPaused) await this.#parts.qmp.execute("cont");
+        await this.#insist(async () => {
+          await showImages(this.#parts.qmp);
+          if (!this.#isPaused) await this.#parts.qmp.execute("cont");
+        });
+        this.#isBeingSaved = false;
       },
     };
     return await takeSnapshot(directory, source, settings, signal);
@@ -226,10 +239,13 @@ export class QemuMachine implements Machine {
     } catch {
       // A monitor that does not answer, or is gone already: either way the signal below settles it.
     }
-    if (this.#isGone) return;
+    if (!this.#isGone) await this.#endAtOnce();
+  }
+
+  async #endAtOnce(): Promise<void> {
     await this.#killProcess();
     // Should the signal not have gone out, whoever waits for the end sends it again.
-    qmp.close();
+    this.#parts.qmp.close();
   }
 
   async #readConsole(): Promise<void> {
@@ -262,9 +278,27 @@ export class QemuMachine implements Machine {
     try {
       await this.#parts.clock.sleep(noSpaceRetryMs, this.#detached.signal);
       this.#isWaitingForSpace = false;
-      await this.#parts.qmp.execute("cont");
+      await this.#insist(async () => {
+        // Whoever stopped it meanwhile lets it go on.
+        if (!this.#isPaused && !this.#isBeingSaved) await this.#parts.qmp.execute("cont");
+      });
     } catch {
       // The machine was detached or ended while it waited.
+    }
+  }
+
+  /** Repeats what a guest stands still without, as a monitor on a busy host may answer late. Rejects once it is gone. */
+  async #insist(action: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#parts;
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        if (this.#isGone || this.#detached.signal.aborted) throw error;
+        const reason = describeError(error);
+        logger.warn({ machine: this.id, reason }, "a machine that stands still does not go on yet");
+        await clock.sleep(goOnRetryMs, this.#detached.signal);
+      }
     }
   }
 

@@ -16,7 +16,7 @@ import { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-codec.ts";
 import { type Beginning, type BootSettings, startMachine } from "./start-machine.ts";
 import { cloneScratchPath, dropCloneScratch, keepCloneScratch } from "./template/clone-scratch.ts";
-import { endAbandoned } from "./template/end-abandoned.ts";
+import { endByRecord } from "./end-by-record.ts";
 import { SavedTemplate } from "./template/saved-template.ts";
 import { digestOfFiles } from "./template/template-key.ts";
 import { TemplateStore } from "./template/template-store.ts";
@@ -211,7 +211,7 @@ class QemuVmm implements Vmm {
   async end(directory: string): Promise<void> {
     const known = await this.#machines.get(directory)?.catch(() => undefined);
     await known?.kill();
-    await endAbandoned(directory, this.#settings.clock);
+    await endByRecord(directory, this.#settings.clock);
   }
 
   async find(directory: string): Promise<Machine | undefined> {

@@ -134,8 +134,9 @@ export class QmpClient {
       });
       // Node takes a socket that a child inherits for the child's alone, and stops reading it.
       this.#socket.resume();
-      const { stderr } = child;
-      const said = stderr === null ? Promise.resolve("") : text(stderr);
+      // Without descriptors for a pipe there is none, whatever the type says; the child's end tells why.
+      const stderr: typeof child.stderr | undefined = child.stderr;
+      const said = stderr === null || stderr === undefined ? Promise.resolve("") : text(stderr);
       const [exitCode] = await once(child, "close");
       if (exitCode !== 0) throw this.#failure(`a file could not be handed to the monitor: ${(await said).trim()}`);
     });

@@ -1,12 +1,13 @@
-// A process that behaves as a monitor in a guest's hands might: `node fake-monitor.ts DIRECTORY ID`. It speaks QMP on
-// the machine's control socket, one client at a time as QEMU does, and refuses the first `query-status`.
+// A process that behaves as a monitor in a guest's hands might: `node fake-monitor.ts DIRECTORY ID [STATUS]`. It speaks
+// QMP on the machine's control socket, one client at a time as QEMU does, refuses the first `query-status` and the first
+// `cont`, and says on its standard output what it was told.
 import { createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 
-const [directory = "", id = ""] = process.argv.slice(2);
+const [directory = "", id = "", status = "running"] = process.argv.slice(2);
 const waiting: Socket[] = [];
 let isServing = false;
-let hasRefused = false;
+const refused = new Set(["query-status", "cont"]);
 
 function serveNext(): void {
   const socket = isServing ? undefined : waiting.shift();
@@ -17,11 +18,10 @@ function serveNext(): void {
   createInterface({ input: socket }).on("line", (line) => {
     const { execute, id: call }: { execute: string; id: number } = JSON.parse(line);
     if (execute === "quit") process.exit(0);
-    if (execute === "query-status" && !hasRefused) {
-      hasRefused = true;
-      return say({ error: { class: "GenericError", desc: "not now" }, id: call });
-    }
-    say({ return: execute === "query-name" ? { name: `isopod-${id}` } : { status: "running" }, id: call });
+    process.stdout.write(`${execute}\n`);
+    if (refused.delete(execute)) return say({ error: { class: "GenericError", desc: "not now" }, id: call });
+    if (execute === "query-named-block-nodes") return say({ return: [], id: call });
+    say({ return: execute === "query-name" ? { name: `isopod-${id}` } : { status }, id: call });
   });
   socket.on("error", () => {});
   socket.on("close", () => {

@@ -47,11 +47,13 @@ export class ForkHost implements AsyncDisposable {
   }
 
   static async open(): Promise<ForkHost> {
-    const temporary = await temporaryDirectory("isopod-vmm-fork-");
+    await using stack = new AsyncDisposableStack();
+    const temporary = stack.use(await temporaryDirectory("isopod-vmm-fork-"));
     const host = new ForkHost(temporary, await guestArtifacts(join(temporary.path, "guest")));
     await makeBusyboxDisk(host.file("image"), temporary.path);
     await mkdir(host.file("machines"));
     await runCommand("ip", ["netns", "add", host.namespace]);
+    stack.move();
     return host;
   }
 
@@ -177,11 +179,13 @@ export class ForkHost implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#clients) await client[Symbol.asyncDispose]();
-    for (const machine of this.#machines) await machine.kill();
-    for (const vmm of this.#vmms) await vmm.close();
-    await runCommand("ip", ["netns", "delete", this.namespace]);
-    await this.#temporary[Symbol.asyncDispose]();
+    // Last in, first out; all of it, whatever fails.
+    await using stack = new AsyncDisposableStack();
+    stack.use(this.#temporary);
+    stack.defer(async () => void (await runCommand("ip", ["netns", "delete", this.namespace])));
+    for (const vmm of this.#vmms) stack.defer(async () => await vmm.close());
+    for (const machine of this.#machines) stack.defer(async () => await machine.kill());
+    for (const client of this.#clients) stack.use(client);
   }
 }
 

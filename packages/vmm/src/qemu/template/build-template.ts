@@ -5,7 +5,7 @@ import type { MakeScratch, TemplateShape } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { SlottedMachine } from "../command-line.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
-import { endAbandoned, removeWorkDirectory } from "./end-abandoned.ts";
+import { endByRecord, removeWorkDirectory } from "../end-by-record.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { stampOfFiles, templateFiles } from "./template-files.ts";
 import { imageBytes, makeWorkMemory, workMachine, workUserId } from "./work-machine.ts";
@@ -47,7 +47,7 @@ export async function buildTemplate(
     const scratchStamp = await stampOfFiles([backingPath]);
     const saved = { id, shape, memoryPath, scratchBacking, scratchStamp, builtMicros };
     await sealTemplate(directory, { ...saved, launcherPath });
-    await endAbandoned(machineDirectory, settings.clock);
+    await endByRecord(machineDirectory, settings.clock);
     await rm(machineDirectory, { recursive: true });
     await rm(imagePath);
   } catch (error) {

@@ -26,14 +26,17 @@ export async function hideImages(qmp: QmpClient): Promise<void> {
   }
 }
 
-/** Undoes {@link hideImages}, also when another process did it. Before the guest goes on. */
+/** Undoes {@link hideImages}, also when another process did it, or began to undo it. Before the guest goes on. */
 export async function showImages(qmp: QmpClient): Promise<void> {
-  for (const { "node-name": hidden } of await blockNodes(qmp)) {
+  const nodes = await blockNodes(qmp);
+  for (const { "node-name": hidden } of nodes) {
     const [, disk, descriptor] = hiddenName.exec(String(hidden)) ?? [];
     if (disk === undefined) continue;
     const { parts } = partsNodeNames(disk);
     const file = { driver: "file", filename: `/dev/fdset/${descriptor}`, "read-only": true };
-    await qmp.execute("blockdev-add", { "node-name": parts, driver: "vmdk", "read-only": true, file });
+    if (!nodes.some((one) => one["node-name"] === parts)) {
+      await qmp.execute("blockdev-add", { "node-name": parts, driver: "vmdk", "read-only": true, file });
+    }
     await replaceParts(qmp, disk, parts);
     await qmp.execute("blockdev-del", { "node-name": hidden });
   }

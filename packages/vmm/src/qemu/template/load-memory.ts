@@ -12,6 +12,13 @@ export async function loadMemory(launcherPath: string, packedPath: string, sizeB
   const child = spawn(launcherPath, ["load", packedPath, String(sizeBytes)], { stdio: ["pipe", "pipe", "pipe"] });
   const ended = once(child, "close");
   ended.catch(() => {});
+  // Whatever the type says: without descriptors for pipes there is no `stdio` at all, and `ended` tells why.
+  const streams: readonly unknown[] | undefined = child.stdio;
+  if (streams === undefined)
+    throw await ended.then(
+      () => loadFailure(packedPath, ""),
+      (cause: unknown) => cause,
+    );
   const complaint = text(child.stderr);
   child.stdin.on("error", () => {});
   try {

@@ -6,7 +6,7 @@ import { VmmError } from "../../errors.ts";
 import type { BackingFile } from "../block-nodes.ts";
 import type { SavedParts } from "../machine-record.ts";
 import { type BootSettings, startMachine } from "../start-machine.ts";
-import { endAbandoned, removeWorkDirectory } from "./end-abandoned.ts";
+import { endByRecord, removeWorkDirectory } from "../end-by-record.ts";
 import { sealTemplate } from "./save-machine.ts";
 import { diskBytesOf, stampOfFiles, templateFiles } from "./template-files.ts";
 import { imageBytes, makeWorkMemory, workMachine } from "./work-machine.ts";
@@ -93,7 +93,7 @@ async function convert(
   } finally {
     await machine.kill();
   }
-  await endAbandoned(machineDirectory, clock);
+  await endByRecord(machineDirectory, clock);
   await rm(machineDirectory, { recursive: true });
   await rm(streamPath);
   const shape = { vcpus: saved.vcpus, memoryMiB: saved.memoryMiB, scratchBytes: saved.scratch.sizeBytes };

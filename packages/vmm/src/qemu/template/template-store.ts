@@ -5,7 +5,7 @@ import type { MakeScratch, Template, TemplateShape, Templates } from "../../cont
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
 import { buildTemplate } from "./build-template.ts";
-import { removeWorkDirectory } from "./end-abandoned.ts";
+import { removeWorkDirectory } from "../end-by-record.ts";
 import { SavedTemplate } from "./saved-template.ts";
 import { type TemplateBase, templateId } from "./template-key.ts";
 import { Zygote } from "./zygote.ts";

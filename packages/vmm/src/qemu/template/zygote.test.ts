@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { chown, mkdir, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { runCommand, systemClock } from "@isopod/base";
@@ -391,6 +391,29 @@ describe("clones of one zygote", { skip: isRoot ? false : "needs root" }, () => 
     assert.equal(machine?.pid, machinePid);
     await machine?.kill();
     await assertNothingLeft(whole, machinePid);
+  });
+
+  it("leave a zygote that could not be removed to the next who tries, or makes another", async () => {
+    const next = await host.openVmm();
+    const found = await next.templates.find(testShape);
+    assert.ok(found);
+    await host.keepZygote(next, found);
+    const record = await readMachineRecord(host.zygoteMachine(found));
+    const inside = join(record?.cgroups.cpu ?? "", "inside");
+    await mkdir(inside);
+    try {
+      await assert.rejects(next.templates.dropZygote(found), { code: "EBUSY" });
+      assert.equal(found.hasZygote, false);
+      await assert.rejects(host.keepZygote(next, found), { code: "EBUSY" });
+      assert.ok((await readMachineRecord(host.zygoteMachine(found))) !== undefined);
+    } finally {
+      await rmdir(inside);
+    }
+    await host.keepZygote(next, found);
+    assert.equal(found.hasZygote, true);
+    await next.templates.dropZygote(found);
+    assert.equal(existsSync(record?.cgroups.cpu ?? ""), false);
+    assert.equal(existsSync(dirname(host.zygoteMachine(found))), false);
   });
 
   it("come of none that was given up while it rehearsed, which leaves nothing", async () => {

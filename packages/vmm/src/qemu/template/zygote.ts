@@ -16,7 +16,7 @@ import {
   launchPlan,
   startMachine,
 } from "../start-machine.ts";
-import { removeWorkDirectory } from "./end-abandoned.ts";
+import { removeWorkDirectory } from "../end-by-record.ts";
 import type { SavedTemplate } from "./saved-template.ts";
 import { imageBytes, workMachine, workUserId } from "./work-machine.ts";
 
