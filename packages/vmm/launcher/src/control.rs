@@ -58,7 +58,8 @@ impl Control {
     }
 
     pub fn report(&mut self, failure: &Failure) {
-        let message: String = failure.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000).collect();
+        let message: String =
+            failure.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000).collect();
         // A caller that is gone cannot be told.
         let _ = writeln!(self.stream, "error {} {} {}", failure.step, failure.errno, message);
     }

@@ -59,7 +59,8 @@ fn open_outside(source: &Source) -> Result<OwnedFd, Failure> {
         Source::Threads => {
             // By number: the monitor has this process's.
             let path = format!("/proc/{}/task", std::process::id());
-            rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step("open-file", &path)
+            rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .step("open-file", &path)
         }
         Source::Listen(path) => Ok(UnixListener::bind(path).step("listen", &path.to_string_lossy())?.into()),
         Source::Tap { namespace, name } => network::open_tap(namespace, name),
@@ -72,7 +73,8 @@ fn sealed_bytes(content: &[u8]) -> Result<OwnedFd, Failure> {
     let file = memfd_create("content", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).step(step, "memfd")?;
     let mut file = File::from(file);
     file.write_all(content).step(step, "memfd")?;
-    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::WRITE | SealFlags::SEAL).step(step, "memfd")?;
+    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::WRITE | SealFlags::SEAL)
+        .step(step, "memfd")?;
     // QEMU takes a descriptor of a set only if it was opened the way it would open the file itself: read-only.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step(step, "memfd")
@@ -85,7 +87,9 @@ pub fn install(opened: Vec<(i32, OwnedFd)>) -> Result<(), Failure> {
     let beyond = opened.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
     let moved: Vec<(i32, OwnedFd)> = opened
         .into_iter()
-        .map(|(number, descriptor)| Ok((number, fcntl_dupfd_cloexec(&descriptor, beyond).step("install", "descriptor")?)))
+        .map(|(number, descriptor)| {
+            Ok((number, fcntl_dupfd_cloexec(&descriptor, beyond).step("install", "descriptor")?))
+        })
         .collect::<Result<_, Failure>>()?;
     for (number, descriptor) in moved {
         // SAFETY: the number is within 4..1000, where nothing else of this process is open any more; it is given up

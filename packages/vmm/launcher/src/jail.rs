@@ -24,7 +24,8 @@ pub fn prepare(root: &Path) -> Result<(), Failure> {
     // What is made below is for everyone in the jail to read.
     umask(Mode::WGRP | Mode::WOTH);
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).step("mount-private", "/")?;
-    mount("jail", root, "tmpfs", ROOT_FLAGS, c"mode=755,size=1m,nr_inodes=64").step("mount-root", &root.to_string_lossy())?;
+    mount("jail", root, "tmpfs", ROOT_FLAGS, c"mode=755,size=1m,nr_inodes=64")
+        .step("mount-root", &root.to_string_lossy())?;
 
     for name in SYSTEM_DIRECTORIES {
         show_directory(root, name)?;

@@ -43,7 +43,10 @@ fn main() -> ExitCode {
             Err(_) => Err(Failure::new("load", format!("{size:?} is not a size"))),
         },
         ["send", message, path] => send::new_file(message, path.as_ref()),
-        _ => Err(Failure::new("arguments", "one of: jail DIRECTORY, pack SOURCE TARGET, load PACKED BYTES, send MESSAGE PATH")),
+        _ => Err(Failure::new(
+            "arguments",
+            "one of: jail DIRECTORY, pack SOURCE TARGET, load PACKED BYTES, send MESSAGE PATH",
+        )),
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };
     eprintln!("{}: {}", failure.step, failure.message);
@@ -84,7 +87,11 @@ fn launch(control: &mut Control, mount_point: &Path) -> Result<Option<Infallible
     opened.extend(descriptors::open_inside(&plan.descriptors)?);
     jail::enter(mount_point, &plan)?;
     descriptors::install(opened)?;
-    if plan.is_zygote { privileges::keep_changing_users()? } else { privileges::drop_to(plan.user_id)? }
+    if plan.is_zygote {
+        privileges::keep_changing_users()?
+    } else {
+        privileges::drop_to(plan.user_id)?
+    }
     seccomp::install(plan.is_zygote)?;
 
     control.ready_and_wait()?;

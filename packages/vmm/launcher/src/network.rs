@@ -13,7 +13,8 @@ use crate::failure::{Failure, Step};
 pub fn open_tap(namespace: &Path, name: &str) -> Result<OwnedFd, Failure> {
     let own = File::open("/proc/self/ns/net").step("open-tap", "/proc/self/ns/net")?;
     let path = namespace.to_string_lossy();
-    let there = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open-namespace", &path)?;
+    let there =
+        rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open-namespace", &path)?;
     move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).step("enter-namespace", &path)?;
     let tap = attach(name);
     move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)).step("leave-namespace", &path)?;

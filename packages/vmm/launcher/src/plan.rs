@@ -70,14 +70,20 @@ pub struct Descriptor {
 
 pub enum Source {
     /// `file-read <number> <path>`, `file-write <number> <path>`: must exist.
-    File { path: PathBuf, is_writable: bool },
+    File {
+        path: PathBuf,
+        is_writable: bool,
+    },
     /// `bytes <number> <content>`: a sealed file in memory.
     Bytes(Vec<u8>),
     /// `listen <number> <path>`: a Unix stream socket that listens there.
     Listen(PathBuf),
     /// `tap <number> <namespace> <name>`: must exist in that network namespace. A namespace that was mounted after this
     /// process began is not seen here: the caller names it by a descriptor of its own.
-    Tap { namespace: PathBuf, name: String },
+    Tap {
+        namespace: PathBuf,
+        name: String,
+    },
     /// `template-memory <number>`, `zygote-library <number>`: a library of `preload/`, which the environment has to name
     /// too.
     TemplateMemory,
@@ -107,8 +113,12 @@ impl Plan {
                 "cgroup" => plan.cgroups.push(fields.path()?),
                 "stderr-bytes" => plan.stderr_bytes = fields.number()?,
                 "oom-score" => plan.out_of_memory_score = fields.number()?,
-                "file-read" => fields.descriptor(&mut plan, |f| Ok(Source::File { path: f.path()?, is_writable: false }))?,
-                "file-write" => fields.descriptor(&mut plan, |f| Ok(Source::File { path: f.path()?, is_writable: true }))?,
+                "file-read" => {
+                    fields.descriptor(&mut plan, |f| Ok(Source::File { path: f.path()?, is_writable: false }))?
+                }
+                "file-write" => {
+                    fields.descriptor(&mut plan, |f| Ok(Source::File { path: f.path()?, is_writable: true }))?
+                }
                 "bytes" => fields.descriptor(&mut plan, |f| Ok(Source::Bytes(f.next()?.to_vec())))?,
                 "listen" => fields.descriptor(&mut plan, |f| Ok(Source::Listen(f.path()?)))?,
                 "tap" => fields.descriptor(&mut plan, |f| Ok(Source::Tap { namespace: f.path()?, name: f.text()? }))?,
@@ -257,7 +267,9 @@ mod tests {
 
     #[test]
     fn a_clone_has_a_zygote_for_a_program_and_a_zygote_no_user() {
-        let of = |text: &str| Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message);
+        let of = |text: &str| {
+            Plan::parse(format!("stderr-bytes\01\0{text}end\0").as_bytes()).map_err(|failure| failure.message)
+        };
         let plan = of("user\07\0clone-of\0/z\0name\0isopod-a\0listen\010\0/s\0copy\012\010\0new-event\05\0new-poll\06\0new-signals\07\09\0").unwrap();
         assert_eq!((plan.changes.len(), plan.name.as_str()), (4, "isopod-a"));
         assert!(of("program\0/bin/q\0zygote\0requests\08\0/r\0threads\07\0").is_ok());

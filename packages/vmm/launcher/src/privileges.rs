@@ -38,9 +38,9 @@ pub fn join_cgroups(directories: &[PathBuf]) -> Result<Joining, Failure> {
     let files = directories.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
     let write = move || {
         // Of any thread, this moves the whole process.
-        files.into_iter().try_for_each(|(mut file, path)| {
-            file.write_all(b"0").step("join-cgroup", &path.to_string_lossy())
-        })
+        files
+            .into_iter()
+            .try_for_each(|(mut file, path)| file.write_all(b"0").step("join-cgroup", &path.to_string_lossy()))
     };
     Ok(Joining { thread: std::thread::spawn(write) })
 }
@@ -68,7 +68,8 @@ pub fn drop_to(user_id: u32) -> Result<(), Failure> {
     set_thread_groups(&[]).step(step, "groups")?;
     set_thread_res_gid(group, group, group).step(step, "group")?;
     set_thread_res_uid(user, user, user).step(step, "user")?;
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).step(step, "capabilities")?;
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .step(step, "capabilities")?;
     set_no_new_privs(true).step(step, "no_new_privs")
 }
 

@@ -23,7 +23,8 @@ pub fn new_file(message: &str, path: &Path) -> Result<(), Failure> {
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     let bytes = message.as_bytes();
-    let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty()).step("send", "descriptor 3")?;
+    let sent =
+        sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty()).step("send", "descriptor 3")?;
     match sent == bytes.len() {
         true => Ok(()),
         false => Err(Failure::new("send", "the monitor took only part of the message")),

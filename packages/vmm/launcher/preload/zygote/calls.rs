@@ -103,7 +103,8 @@ pub fn new_poll() -> Result<c_int> {
 /// `mask`: of the first 32 signals.
 pub fn new_signals(mask: u32) -> Result<c_int> {
     let signals = u64::from(mask);
-    plain(SIGNALFD4, [usize::MAX, &raw const signals as usize, 8, CLOEXEC | NONBLOCK, 0, 0]).map(|number| number as c_int)
+    plain(SIGNALFD4, [usize::MAX, &raw const signals as usize, 8, CLOEXEC | NONBLOCK, 0, 0])
+        .map(|number| number as c_int)
 }
 
 /// # Safety

@@ -27,7 +27,8 @@ struct Parked {
 }
 
 static PARKED: [Parked; MOST] =
-    [const { Parked { context: AtomicUsize::new(0), area: AtomicUsize::new(0), number_address: AtomicUsize::new(0) } }; MOST];
+    [const { Parked { context: AtomicUsize::new(0), area: AtomicUsize::new(0), number_address: AtomicUsize::new(0) } };
+        MOST];
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
 static IS_STOPPING: AtomicBool = AtomicBool::new(false);
