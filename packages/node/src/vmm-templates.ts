@@ -38,7 +38,7 @@ export class VmmTemplates implements NodeTemplates {
   constructor(options: VmmTemplatesOptions) {
     this.#options = options;
     this.#zygotes = new Zygotes({
-      vmm: options.vmm,
+      templates: options.vmm.templates,
       logger: options.logger,
       makeScratch: (shape, signal) => this.#makeScratch(shape, signal),
       used: async () => (await this.#byUse()).filter((one) => this.#usedAt.has(one.id)),

@@ -1,5 +1,5 @@
 import { describeError, type Logger } from "@isopod/base";
-import type { MakeScratch, Template, TemplateShape, Vmm } from "@isopod/vmm";
+import type { MakeScratch, Template, Templates, TemplateShape } from "@isopod/vmm";
 
 /** Those of the templates used last; each takes some 80 MiB of memory. */
 const zygotesMax = 4;
@@ -9,7 +9,7 @@ const delayMs = 1000;
 const retryMs = 600_000;
 
 export interface ZygotesOptions {
-  readonly vmm: Vmm;
+  readonly templates: Pick<Templates, "keepZygote" | "dropZygote">;
   readonly logger: Logger;
   readonly makeScratch: (shape: TemplateShape, signal: AbortSignal) => MakeScratch;
   /** The templates that were used here, the last one first. */
@@ -23,7 +23,6 @@ export class Zygotes {
   /** When to try again, by template. */
   readonly #failed = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
-  /** Never rejects. */
   #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: ZygotesOptions) {
@@ -50,23 +49,40 @@ export class Zygotes {
     await this.#keeping;
   }
 
+  /** Never rejects. */
   async #keep(): Promise<void> {
     if (this.#stopped.signal.aborted) return;
-    const { vmm, makeScratch, logger } = this.#options;
+    const { used, logger } = this.#options;
+    try {
+      const templates = await used();
+      for (const template of templates.slice(zygotesMax)) await this.#drop(template);
+      for (const template of templates.slice(0, zygotesMax)) await this.#make(template);
+    } catch (error) {
+      logger.warn({ reason: describeError(error) }, "the templates in use are not known; zygotes stay as they are");
+    }
+  }
+
+  /** What could not be removed is tried again with the next call. */
+  async #drop(template: Template): Promise<void> {
+    const { templates, logger } = this.#options;
+    try {
+      await templates.dropZygote(template);
+    } catch (error) {
+      logger.warn({ template: template.id, reason: describeError(error) }, "a zygote could not be removed");
+    }
+  }
+
+  async #make(template: Template): Promise<void> {
+    const { templates, makeScratch, logger } = this.#options;
     const { signal } = this.#stopped;
-    const used = await this.#options.used();
-    for (const template of used.slice(zygotesMax)) await vmm.templates.dropZygote(template);
-    for (const template of used.slice(0, zygotesMax)) {
+    if (signal.aborted || (this.#failed.get(template.id) ?? 0) > performance.now()) return;
+    try {
+      await templates.keepZygote(template, makeScratch(template.shape, signal), signal);
+      this.#failed.delete(template.id);
+    } catch (error) {
       if (signal.aborted) return;
-      if ((this.#failed.get(template.id) ?? 0) > performance.now()) continue;
-      try {
-        await vmm.templates.keepZygote(template, makeScratch(template.shape, signal), signal);
-        this.#failed.delete(template.id);
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#failed.set(template.id, performance.now() + retryMs);
-        logger.warn({ template: template.id, reason: describeError(error) }, "instances start without a zygote");
-      }
+      this.#failed.set(template.id, performance.now() + retryMs);
+      logger.warn({ template: template.id, reason: describeError(error) }, "instances start without a zygote");
     }
   }
 }
