@@ -9,7 +9,6 @@ import type { HostNetwork } from "@isopod/network";
 import type { Vmm } from "@isopod/vmm";
 import type { ScratchDisks } from "@isopod/volume";
 import { keepHeartbeat, lastHeartbeat } from "./heartbeat.ts";
-import { Instance } from "./instance.ts";
 import { InstanceRecords, UserIds } from "./instance-record.ts";
 import { uploadPrefix } from "./image-endpoint.ts";
 import { type KubeletServer, type KubeletTls, startKubeletServer } from "./kubelet-server.ts";
@@ -89,7 +88,7 @@ export class NodeAgent {
     const { client, clock, logger, settings, kubeletTls, images } = this.#options;
     const signal = this.#stop.signal;
     const bootTimeoutMs = this.#options.bootTimeoutMs ?? 120_000;
-    const records = await this.#records.load(async (directory) => await this.#clearAway(directory, bootTimeoutMs));
+    const records = await this.#records.load(async (directory) => await this.#clearAway(directory));
     const heartbeatPath = join(this.#records.directory, "heartbeat");
     const lastHeartbeatMicros = await lastHeartbeat(heartbeatPath);
     for (const record of records) {
@@ -106,7 +105,7 @@ export class NodeAgent {
     });
     this.#templates = templates;
     const { snapshotsDirectory = join(dirname(this.#records.directory), "snapshots") } = this.#options;
-    const snapshots = new SnapshotFiles(snapshotsDirectory);
+    const snapshots = new SnapshotFiles(snapshotsDirectory, this.#options.vmm);
     const workerOptions: PodWorkerOptions = {
       ...this.#options,
       templates,
@@ -198,13 +197,12 @@ export class NodeAgent {
   }
 
   async #keepSnapshots(files: SnapshotFiles, workers: PodWorkers<PodWorker>): Promise<void> {
-    const { client, clock, logger, vmm, images, settings } = this.#options;
+    const { client, clock, logger, images, settings } = this.#options;
     const signal = this.#stopSnapshots.signal;
     const snapshots = new NodeSnapshots({
       client,
       clock,
       logger,
-      vmm,
       images,
       files,
       events: this.#events,
@@ -219,15 +217,13 @@ export class NodeAgent {
   }
 
   /** Ends what may run from a directory that no readable record speaks of. */
-  async #clearAway(directory: string, bootTimeoutMs: number): Promise<boolean> {
-    const { vmm, clock, logger, images, network } = this.#options;
+  async #clearAway(directory: string): Promise<boolean> {
+    const { vmm, logger, images, network } = this.#options;
     if (basename(directory).startsWith(uploadPrefix)) return true;
     logger.warn({ directory }, "an instance without a record is cleared away");
     try {
       for (const name of await readdir(directory)) {
-        if (!name.startsWith("vm-")) continue;
-        const instance = await Instance.find(join(directory, name), { vmm, clock, logger, bootTimeoutMs });
-        await instance?.kill();
+        if (name.startsWith("vm-")) await vmm.end(join(directory, name));
       }
       await network.detach(basename(directory));
       await images.release(basename(directory));

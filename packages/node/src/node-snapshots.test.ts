@@ -15,7 +15,14 @@ const podTemplate = { metadata: {}, spec: { containers: [{ name: "main", image: 
 async function startNode(saving: (signal: AbortSignal) => Promise<void> = async () => {}) {
   const api = await startTestApi();
   const directory = await temporaryDirectory();
-  const files = new SnapshotFiles(join(directory.path, "snapshots"));
+  const ended: string[] = [];
+  let isStuck = false;
+  const files = new SnapshotFiles(join(directory.path, "snapshots"), {
+    end: async (path) => {
+      ended.push(path);
+      if (isStuck) throw new Error("its cgroup is busy");
+    },
+  });
   const held = new Set<string>();
   const pod = podWith({}, { namespace: "default" });
   const web: SavablePod = {
@@ -30,7 +37,6 @@ async function startNode(saving: (signal: AbortSignal) => Promise<void> = async 
       return { podTemplate, containers: [container], summary: { pausedMs: 12.3456, sizeBytes: 4096 } };
     },
   };
-  const found: string[] = [];
   const start = () => {
     const stop = new AbortController();
     const snapshots = new NodeSnapshots({
@@ -38,12 +44,6 @@ async function startNode(saving: (signal: AbortSignal) => Promise<void> = async 
       clock: systemClock,
       logger: silentLogger,
       events: { normal: () => {} },
-      vmm: {
-        find: async (path) => {
-          found.push(path);
-          return undefined;
-        },
-      },
       images: {
         hold: async (_digest, holder) => void held.add(holder),
         release: async (holder) => void held.delete(holder),
@@ -63,7 +63,10 @@ async function startNode(saving: (signal: AbortSignal) => Promise<void> = async 
     api,
     files,
     held,
-    found,
+    ended,
+    makeStuck: (value: boolean) => {
+      isStuck = value;
+    },
     directory: join(directory.path, "snapshots"),
     begin: () => {
       stopped = start();
@@ -132,6 +135,23 @@ test("what cannot be saved is Failed with the reason, and nothing is left of it"
     await waitUntil("nothing keeps it from being deleted", isFree);
     assert.match((await node.get(name))?.status?.message ?? "", message);
   }
+  assert.deepEqual(await readdir(node.directory), []);
+  assert.equal(node.held.size, 0);
+});
+
+test("one that failed is told so while it cannot be removed, and is let go when it could be", async () => {
+  await using node = await startNode(async () => {
+    node.makeStuck(true);
+    throw new Error("the disk is full");
+  });
+  node.begin();
+  const { metadata } = await node.create("failing");
+  await waitUntil("it has failed", async () => phaseOf(await node.get("failing")) === "Failed");
+  assert.deepEqual((await node.get("failing"))?.metadata.finalizers, [snapshotFinalizer]);
+  assert.ok(node.held.has(metadata.uid ?? ""));
+  node.makeStuck(false);
+  const isFree = async () => ((await node.get("failing"))?.metadata.finalizers ?? []).length === 0;
+  await waitUntil("nothing keeps it from being deleted", isFree);
   assert.deepEqual(await readdir(node.directory), []);
   assert.equal(node.held.size, 0);
 });
@@ -210,12 +230,35 @@ test("a node agent that comes back ends what was cut off, and keeps what the API
   await waitUntil("only one is left", async () => (await readdir(node.directory)).length === 1);
   assert.ok(await node.files.read(keptUid));
   assert.equal(phaseOf(await node.get("kept")), "Ready");
-  assert.ok(node.found.includes(join(node.directory, "half.unfinished", "machine")));
+  assert.ok(node.ended.includes(join(node.directory, "half.unfinished", "machine")));
+});
+
+test("what cannot be ended of a snapshot that was cut off stays, and keeps no other from being found", async () => {
+  await using directory = await temporaryDirectory();
+  let isStuck = true;
+  const files = new SnapshotFiles(directory.path, {
+    end: async () => {
+      if (isStuck) throw new Error("its cgroup is busy");
+    },
+  });
+  for (const name of ["a.unfinished", "z.unfinished"])
+    await mkdir(join(directory.path, name, "machine"), { recursive: true });
+  const uid = "11111111-2222-4333-8444-555555555555";
+  await mkdir(files.directoryOf(uid));
+  await files.finish({ uid, name: "one", namespace: "default", podTemplate, containers: [] });
+  assert.deepEqual(
+    (await files.load(silentLogger)).map((one) => one.uid),
+    [uid],
+  );
+  assert.equal((await readdir(directory.path)).length, 3);
+  isStuck = false;
+  await files.load(silentLogger);
+  assert.deepEqual(await readdir(directory.path), [basename(files.directoryOf(uid))]);
 });
 
 test("a directory is short enough for the sockets of a machine in it, and speaks for one snapshot only", async () => {
   await using directory = await temporaryDirectory();
-  const files = new SnapshotFiles(directory.path);
+  const files = new SnapshotFiles(directory.path, { end: async () => {} });
   const uid = "11111111-2222-4333-8444-555555555555";
   // A data directory leaves room for `/instances/UID/vm-N`: 53 bytes.
   const below = `/snapshots/${basename(files.directoryOf(uid))}.unfinished/machine`;

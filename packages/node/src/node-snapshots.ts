@@ -10,9 +10,9 @@ import {
 import { type Clock, describeError, IsopodError, type Logger, retry } from "@isopod/base";
 import { type EventRecorder, Informer, type KubeClient, keyOf, WorkQueue } from "@isopod/client";
 import type { ImageStore } from "@isopod/image";
-import type { Vmm } from "@isopod/vmm";
 import { NodeError } from "./node-error.ts";
 import { formatTime } from "./pod-status.ts";
+import { runAll } from "./run-all.ts";
 import type { SavedInstance } from "./save-instance.ts";
 import type { SnapshotFiles } from "./snapshot-files.ts";
 
@@ -29,7 +29,6 @@ export interface NodeSnapshotsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: Pick<EventRecorder, "normal">;
-  readonly vmm: Pick<Vmm, "find">;
   readonly images: Pick<ImageStore, "hold" | "release">;
   readonly files: SnapshotFiles;
   readonly nodeName: string;
@@ -71,8 +70,8 @@ export class NodeSnapshots {
 
   /** Works until the signal aborts; what is being made then is given up. */
   async run(signal: AbortSignal): Promise<void> {
-    const { files, vmm, logger } = this.#options;
-    const known = await files.load(vmm);
+    const { files, logger } = this.#options;
+    const known = await files.load(logger);
     this.#snapshots.onChange((key, current, previous) => {
       const { uid = "" } = previous?.metadata ?? {};
       const isGone = previous !== undefined && current?.metadata.uid !== uid;
@@ -200,9 +199,13 @@ export class NodeSnapshots {
   }
 
   async #fail(snapshot: Snapshot, message: string, signal: AbortSignal): Promise<void> {
-    await this.#discard(snapshot);
+    const { nodeName } = this.#options;
     try {
-      await this.#write(snapshot, { phase: "Failed", nodeName: this.#options.nodeName, message }, signal);
+      // Told also when something of it cannot be removed: that is tried again for one that has failed.
+      await runAll([
+        async () => await this.#discard(snapshot),
+        async () => await this.#write(snapshot, { phase: "Failed", nodeName, message }, signal),
+      ]);
       await this.#setFinalizer(snapshot, false, signal);
     } catch (error) {
       if (!isNotFound(error)) throw error;

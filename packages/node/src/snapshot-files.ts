@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { PodTemplate } from "@isopod/api";
-import { systemErrorCode, writeFileAtomically } from "@isopod/base";
+import { describeError, type Logger, systemErrorCode, writeFileAtomically } from "@isopod/base";
 import type { Vmm } from "@isopod/vmm";
 import type { SavedContainer } from "./instance-record.ts";
 
@@ -26,29 +26,33 @@ export interface SnapshotRecord {
 /** The snapshots of one node on disk: `DIRECTORY/UID/`, of the uid its first 23 characters. */
 export class SnapshotFiles {
   readonly #directory: string;
+  readonly #vmm: Pick<Vmm, "end">;
 
-  constructor(directory: string) {
+  constructor(directory: string, vmm: Pick<Vmm, "end">) {
     this.#directory = directory;
+    this.#vmm = vmm;
   }
 
   directoryOf(uid: string): string {
     return join(this.#directory, uid.slice(0, nameCharacters));
   }
 
-  /** The whole ones. What a crash left of others is ended and removed. */
-  async load(vmm: Pick<Vmm, "find">): Promise<readonly SnapshotRecord[]> {
+  /**
+   * The whole ones. What a crash left of others is ended and removed; what cannot be now stays for the next start, as
+   * does one that cannot be read.
+   */
+  async load(logger: Logger): Promise<readonly SnapshotRecord[]> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const records: SnapshotRecord[] = [];
     for (const name of await readdir(this.#directory)) {
       const directory = join(this.#directory, name);
-      const record = await readRecord(directory);
-      if (record !== undefined) {
-        records.push(record);
-        continue;
+      try {
+        const record = await readRecord(directory);
+        if (record === undefined) await this.#clearAway(directory);
+        else records.push(record);
+      } catch (error) {
+        logger.warn({ directory, reason: describeError(error) }, "a snapshot could not be read or cleared away");
       }
-      const machine = await vmm.find(join(directory, "machine"));
-      await machine?.kill();
-      await rm(directory, { recursive: true, force: true });
     }
     return records;
   }
@@ -69,7 +73,13 @@ export class SnapshotFiles {
     const directory = this.directoryOf(uid);
     // The record first: half a snapshot is none.
     await rm(join(directory, recordFile), { force: true });
-    for (const path of [directory, `${directory}${unfinished}`]) await rm(path, { recursive: true, force: true });
+    for (const path of [directory, `${directory}${unfinished}`]) await this.#clearAway(path);
+  }
+
+  /** Throws, and leaves the machine's record, when something of the machine that makes it could not be removed. */
+  async #clearAway(directory: string): Promise<void> {
+    await this.#vmm.end(join(directory, "machine"));
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
