@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::prepared::Prepared;
 use crate::spec::{Configuration, ContainerStats, Info, Limits, Reidentification, State, Stats};
 use crate::stages::Stages;
-use crate::sys;
+use crate::sys::{file, machine};
 use crate::trash;
 use crate::volumes::Volumes;
 use base64::Engine;
@@ -58,15 +58,15 @@ impl Agent {
         let prepared = prepare_first(&mut disks);
         Ok(Agent {
             started_micros,
-            ready_micros: sys::monotonic_micros(),
+            ready_micros: machine::monotonic_micros(),
             disks: RefCell::new(disks),
             network: RefCell::new(network),
             pod: Group::pod()?,
-            random: sys::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?,
+            random: file::open(c"/dev/urandom", libc::O_RDWR, 0).step(Code::Internal, "open /dev/urandom")?,
             pod_files: boot::POD_FILES.iter().map(PodFile::make).collect::<Outcome<_>>()?,
             has_first: prepared.is_ok(),
             prepared: RefCell::new(prepared.ok()),
-            first_hostname: sys::hostname(),
+            first_hostname: machine::hostname(),
             next_number: Cell::new(1),
             volumes: RefCell::default(),
             containers: RefCell::default(),
@@ -83,8 +83,8 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION"),
             started_micros: self.started_micros,
             ready_micros: self.ready_micros,
-            kernel_release: sys::kernel_release(),
-            vcpus: sys::processors(),
+            kernel_release: machine::kernel_release(),
+            vcpus: machine::processors(),
             memory_bytes: kilobytes * 1024,
             is_configured: self.limits.borrow().is_some(),
         }
@@ -142,7 +142,7 @@ impl Agent {
         if let Some(prepared) = unused {
             prepared.discard().await;
         }
-        sys::set_hostname(&self.first_hostname).step(Code::Internal, "set the host name")?;
+        machine::set_hostname(&self.first_hostname).step(Code::Internal, "set the host name")?;
         self.network.borrow_mut().reset()?;
         for file in &self.pod_files {
             file.replace(NOTHING_YET).step(Code::Internal, "empty a file of the pod")?;
@@ -190,7 +190,7 @@ impl Agent {
         if !(MIN_ENTROPY_BYTES..=MAX_ENTROPY_BYTES).contains(&entropy.len()) {
             return Err(Failure::bad(format!("{} bytes of entropy are not between 32 and 4096", entropy.len())));
         }
-        sys::reseed_random(self.random.as_raw_fd(), &entropy).step(Code::Internal, "reseed the kernel")
+        machine::reseed_random(self.random.as_raw_fd(), &entropy).step(Code::Internal, "reseed the kernel")
     }
 
     /// In place, as containers have these very files mounted.
@@ -237,7 +237,7 @@ impl Agent {
     pub fn stats(&self) -> Outcome<Stats> {
         self.check_configured()?;
         let (scratch_total_bytes, scratch_free_bytes) =
-            sys::space_of(c"/scratch").step(Code::Internal, "measure the scratch disk")?;
+            file::space_of(c"/scratch").step(Code::Internal, "measure the scratch disk")?;
         let containers: Vec<ContainerStats> = self
             .containers
             .borrow()
@@ -257,9 +257,9 @@ fn prepare_first(disks: &mut Disks) -> Outcome<Prepared> {
 
 /// The host name is that of all containers: they share the agent's UTS namespace.
 fn set_clock_and_name(epoch_micros: u64, hostname: &str) -> Outcome<()> {
-    sys::set_wall_clock(epoch_micros).step(Code::Internal, "set the clock")?;
+    machine::set_wall_clock(epoch_micros).step(Code::Internal, "set the clock")?;
     check_hostname(hostname)?;
-    sys::set_hostname(hostname).step(Code::Internal, "set the host name")
+    machine::set_hostname(hostname).step(Code::Internal, "set the host name")
 }
 
 /// A byte, so that writing the first text need not make a page.

@@ -1,7 +1,7 @@
 //! What PID 1 does before it knows which instance it is: nothing here depends on one, for a fork may follow.
 
 use crate::device_filter;
-use crate::sys;
+use crate::sys::{file, machine, mount, privileges, process};
 use std::ffi::CStr;
 use std::io::Result;
 use std::os::fd::AsRawFd;
@@ -42,14 +42,14 @@ const MAX_OPEN_FILES: u64 = 65_536;
 /// The last step before a fork may follow: it finds on its disk what this kernel takes to be there, and of names only
 /// those in use.
 pub fn settle() -> Result<()> {
-    sys::sync_all();
+    machine::sync_all();
     std::fs::write("/proc/sys/vm/drop_caches", "2")
 }
 
 pub fn run() -> Result<()> {
-    sys::set_undumpable()?;
+    privileges::set_undumpable()?;
     // Each container and each exec takes some; the kernel's default for PID 1 is 1024.
-    sys::set_rlimit(libc::RLIMIT_NOFILE, MAX_OPEN_FILES, MAX_OPEN_FILES)?;
+    privileges::set_rlimit(libc::RLIMIT_NOFILE, MAX_OPEN_FILES, MAX_OPEN_FILES)?;
     leave_initramfs()?;
     for (path, kind, flags, options) in [
         (c"/proc", c"proc", QUIET, c""),
@@ -57,15 +57,15 @@ pub fn run() -> Result<()> {
         (c"/dev", c"devtmpfs", libc::MS_NOSUID, c"mode=755"),
         (c"/cgroup", c"cgroup2", QUIET, c"nsdelegate"),
     ] {
-        sys::mkdir(path, 0o755)?;
-        sys::mount(kind, path, kind, flags, options)?;
+        file::mkdir(path, 0o755)?;
+        mount::mount(kind, path, kind, flags, options)?;
     }
     for (path, ..) in OF_THE_POD {
-        sys::mkdir(path, 0o755)?;
+        file::mkdir(path, 0o755)?;
     }
     mount_what_is_the_pods()?;
     for path in [c"/disks", c"/scratch", c"/files", ROOT] {
-        sys::mkdir(path, 0o700)?;
+        file::mkdir(path, 0o700)?;
     }
     for (path, value) in [
         ("/cgroup/cgroup.subtree_control", "+cpu +memory +pids"),
@@ -100,7 +100,7 @@ pub fn run() -> Result<()> {
 
 fn mount_what_is_the_pods() -> Result<()> {
     for (path, kind, flags, options) in OF_THE_POD {
-        sys::mount(kind, path, kind, flags, options)?;
+        mount::mount(kind, path, kind, flags, options)?;
     }
     Ok(())
 }
@@ -108,18 +108,18 @@ fn mount_what_is_the_pods() -> Result<()> {
 /// Puts empty ones in the place of the file systems and the IPC objects that a pod's containers shared.
 pub fn renew_what_is_the_pods() -> Result<()> {
     for (path, ..) in OF_THE_POD {
-        sys::unmount_lazily(path)?;
+        mount::unmount_lazily(path)?;
     }
-    sys::unshare(libc::CLONE_NEWIPC)?;
+    process::unshare(libc::CLONE_NEWIPC)?;
     mount_what_is_the_pods()
 }
 
 /// `pivot_root` refuses the initial root file system, so a tmpfs is put over it.
 fn leave_initramfs() -> Result<()> {
-    sys::mkdir(c"/new", 0o755)?;
-    sys::mount(c"tmpfs", c"/new", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755")?;
-    sys::chdir(c"/new")?;
-    sys::mount(c".", c"/", c"", libc::MS_MOVE, c"")?;
-    sys::chroot(c".")?;
-    sys::chdir(c"/")
+    file::mkdir(c"/new", 0o755)?;
+    mount::mount(c"tmpfs", c"/new", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV, c"mode=755")?;
+    file::chdir(c"/new")?;
+    mount::mount(c".", c"/", c"", libc::MS_MOVE, c"")?;
+    mount::chroot(c".")?;
+    file::chdir(c"/")
 }

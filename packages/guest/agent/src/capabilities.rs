@@ -1,7 +1,7 @@
 //! Capability names and sets.
 
 use crate::failure::{Failure, Outcome};
-use crate::sys;
+use crate::sys::privileges;
 use std::io::Result;
 
 /// In the kernel's order: the position is the number.
@@ -80,7 +80,7 @@ impl Capabilities {
     pub fn narrow_bounding(self) -> Result<()> {
         for number in 0..NAMES.len() as u32 {
             if self.0 & (1 << number) == 0 {
-                sys::drop_bounding(number)?;
+                privileges::drop_bounding(number)?;
             }
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Capabilities {
 
     /// Called after the change of user. Only root keeps any: without ambient ones, exec takes the others away.
     pub fn apply(self, uid: u32) -> Result<()> {
-        sys::set_capabilities(if uid == 0 { self.0 } else { 0 })
+        privileges::set_capabilities(if uid == 0 { self.0 } else { 0 })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::boot::POD_CGROUP;
 use crate::failure::{Code, Outcome, Step};
 use crate::spec::{ContainerStats, Limits};
-use crate::sys;
+use crate::sys::{self, file};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ pub struct Group {
 
 fn open_directory(path: &str) -> Outcome<OwnedFd> {
     let path = sys::c_string(path).step(Code::Internal, "path")?;
-    sys::open(&path, libc::O_DIRECTORY | libc::O_RDONLY, 0).step(Code::Internal, "open a cgroup")
+    file::open(&path, libc::O_DIRECTORY | libc::O_RDONLY, 0).step(Code::Internal, "open a cgroup")
 }
 
 fn put(mut file: &File, value: &str, name: &str) -> Outcome<()> {

@@ -9,12 +9,13 @@ use crate::orders::{Bind, Orders};
 use crate::output::Ring;
 use crate::pipes::{self, Descriptor};
 use crate::prepared::{Holdings, Prepared};
-use crate::program::{self, Launched, Program, Stdio};
+use crate::program::{self, Program, Stdio};
+use crate::report::Launched;
 use crate::rlimits;
 use crate::rootfs;
 use crate::spec::{ContainerSpec, ExitStatus, Limits, Seccomp, Started, State};
 use crate::stages::Stages;
-use crate::sys;
+use crate::sys::{descriptor, file, machine, process, terminal};
 use crate::volumes::check_name;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -87,7 +88,7 @@ impl Container {
     }
 
     pub fn signal(&self, number: i32) -> Outcome<()> {
-        match sys::pidfd_kill(self.pidfd.as_raw_fd(), number) {
+        match process::pidfd_kill(self.pidfd.as_raw_fd(), number) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
                 Err(Failure::new(Code::NotRunning, format!("container {} has ended", self.id)))
             }
@@ -106,9 +107,9 @@ pub struct OwnEnds {
 pub fn make_stdio(terminals: &OwnedFd, is_terminal: bool, has_stdin: bool) -> Outcome<(Stdio, OwnEnds)> {
     let failed = "make standard input and output";
     if is_terminal {
-        let master = sys::open_at(terminals.as_raw_fd(), c"ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
+        let master = file::open_at(terminals.as_raw_fd(), c"ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
         let master = master.step(Code::Internal, failed)?;
-        let slave = sys::terminal_peer(master.as_raw_fd()).step(Code::Internal, failed)?;
+        let slave = terminal::peer(master.as_raw_fd()).step(Code::Internal, failed)?;
         let stdin = if has_stdin { Some(slave.try_clone().step(Code::Internal, failed)?) } else { None };
         let master = pipes::both_ways(master).step(Code::Internal, failed)?;
         let own = OwnEnds {
@@ -118,10 +119,11 @@ pub fn make_stdio(terminals: &OwnedFd, is_terminal: bool, has_stdin: bool) -> Ou
         };
         return Ok((Stdio { stdin, stdout: slave, stderr: None, is_terminal: true }, own));
     }
-    let (stdout, stderr) = (sys::pipe().step(Code::Internal, failed)?, sys::pipe().step(Code::Internal, failed)?);
+    let (stdout, stderr) =
+        (descriptor::pipe().step(Code::Internal, failed)?, descriptor::pipe().step(Code::Internal, failed)?);
     let (mut stdin, mut own_stdin) = (None, None);
     if has_stdin {
-        let pipe = sys::pipe().step(Code::Internal, failed)?;
+        let pipe = descriptor::pipe().step(Code::Internal, failed)?;
         stdin = Some(pipe.read);
         own_stdin = Some(pipes::writer(pipe.write).step(Code::Internal, failed)?);
     }
@@ -165,7 +167,7 @@ fn wire(prepared: &Prepared, spec: &ContainerSpec) -> Outcome<Wiring> {
     let failed = "make standard input and output";
     if spec.is_terminal {
         let (stdio, own) = make_stdio(&prepared.terminals, true, spec.has_stdin)?;
-        let number = own.terminal.as_ref().map(|terminal| sys::terminal_number(terminal.as_raw_fd())).transpose();
+        let number = own.terminal.as_ref().map(|terminal| terminal::number(terminal.as_raw_fd())).transpose();
         return Ok(Wiring {
             console: number.step(Code::Internal, "number of the terminal")?,
             terminal: own.terminal,
@@ -177,7 +179,7 @@ fn wire(prepared: &Prepared, spec: &ContainerSpec) -> Outcome<Wiring> {
     if !spec.has_stdin {
         return Ok(Wiring::default());
     }
-    let pipe = sys::pipe().step(Code::Internal, failed)?;
+    let pipe = descriptor::pipe().step(Code::Internal, failed)?;
     let own_stdin = Some(pipes::writer(pipe.write).step(Code::Internal, failed)?);
     Ok(Wiring { own_stdin, stdin: Some(pipe.read), ..Wiring::default() })
 }
@@ -252,7 +254,7 @@ impl Begun {
             None => vec![(frame::STDOUT, stdout), (frame::STDERR, stderr)],
         };
         for (_, output) in &outputs {
-            sys::set_nonblocking(output.as_raw_fd()).step(Code::Internal, "read the output")?;
+            descriptor::set_nonblocking(output.as_raw_fd()).step(Code::Internal, "read the output")?;
         }
         let started_micros = launched.started_epoch_micros;
         let container = Rc::new(Container {
@@ -357,7 +359,7 @@ async fn pump(container: Rc<Container>, kind: u8, output: OwnedFd) {
             continue;
         }
         let Some(data) = pipes::read(&descriptor, room).await else { break };
-        container.ring.borrow_mut().push(kind, sys::epoch_micros(), data);
+        container.ring.borrow_mut().push(kind, machine::epoch_micros(), data);
         container.changed();
     }
     container.ring.borrow_mut().close_pipe();
@@ -366,7 +368,7 @@ async fn pump(container: Rc<Container>, kind: u8, output: OwnedFd) {
 
 async fn await_end(container: Rc<Container>) {
     let end = program::wait(&container.pidfd).await.unwrap_or(Err(libc::SIGKILL));
-    let finished_micros = sys::epoch_micros();
+    let finished_micros = machine::epoch_micros();
     let (exit_code, signal) = match end {
         Ok(code) => (code, 0),
         Err(signal) => (128 + signal, signal),

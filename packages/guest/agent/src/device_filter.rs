@@ -3,7 +3,7 @@
 //! A node may be made of any device (CAP_MKNOD decides); opening is for the list below. Without this a container with
 //! CAP_MKNOD could make a node of the scratch disk and read what other containers write.
 
-use crate::sys;
+use crate::sys::filter;
 use std::io::Result;
 use std::os::fd::RawFd;
 
@@ -69,7 +69,7 @@ fn program() -> Vec<u64> {
 }
 
 pub fn attach(cgroup: RawFd) -> Result<()> {
-    sys::attach_device_filter(cgroup, &program())
+    filter::attach_device_filter(cgroup, &program())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
-use crate::sys;
+use crate::sys::{self, file, machine, mount};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::io::ErrorKind;
@@ -31,13 +31,13 @@ fn read_serial(block: &Path) -> Option<String> {
 
 /// Drops what the kernel cached of a placeholder, which a fork would take for the disk that comes in its place.
 fn forget_cached(device: &CString) -> Outcome<()> {
-    let disk = sys::open(device, libc::O_RDONLY, 0).step(Code::MountFailed, "open disk")?;
-    sys::flush_disk(disk.as_raw_fd()).step(Code::MountFailed, "drop cached blocks of the disk")
+    let disk = file::open(device, libc::O_RDONLY, 0).step(Code::MountFailed, "open disk")?;
+    machine::flush_disk(disk.as_raw_fd()).step(Code::MountFailed, "drop cached blocks of the disk")
 }
 
 fn unmount(directory: &str, what: &str) -> Outcome<()> {
     let path = sys::c_string(directory).step(Code::Internal, "path")?;
-    sys::unmount(&path).step(Code::Internal, &format!("unmount {what}"))
+    mount::unmount(&path).step(Code::Internal, &format!("unmount {what}"))
 }
 
 /// Under emulation each request costs more than what it reads: a program is better read at once than in 128 KiB.
@@ -46,7 +46,8 @@ const READ_AHEAD_KIB: &str = "1024";
 fn read_far_ahead(device: &CString) -> Outcome<()> {
     let device = device.to_string_lossy();
     let name = device.trim_start_matches("/dev/");
-    std::fs::write(format!("/sys/block/{name}/queue/read_ahead_kb"), READ_AHEAD_KIB).step(Code::Internal, "set the read-ahead")
+    std::fs::write(format!("/sys/block/{name}/queue/read_ahead_kb"), READ_AHEAD_KIB)
+        .step(Code::Internal, "set the read-ahead")
 }
 
 /// The scratch disk that is mounted before the instance is known. A fork has the content the template left on it.
@@ -136,7 +137,7 @@ impl Disks {
         }
         let device = self.find(serial)?;
         let path = sys::c_string(boot::SCRATCH).step(Code::Internal, "path")?;
-        sys::mount(&device, &path, c"ext4", libc::MS_NOATIME | libc::MS_NODEV, c"")
+        mount::mount(&device, &path, c"ext4", libc::MS_NOATIME | libc::MS_NODEV, c"")
             .step(Code::MountFailed, &format!("mount scratch disk {serial} as ext4"))?;
         match std::fs::create_dir(boot::POD) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -190,7 +191,7 @@ impl Disks {
         }
         let directory = sys::c_string(&format!("{}/{IMAGE_SERIAL}", boot::DISKS)).step(Code::Internal, "path")?;
         let flags = libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_NODEV;
-        sys::mount(c"", &directory, c"", flags, c"reread")
+        mount::mount(c"", &directory, c"", flags, c"reread")
             .step(Code::MountFailed, "read the image behind the disk image as EROFS")?;
         self.has_placeholder = false;
         Ok(())
@@ -211,7 +212,7 @@ impl Disks {
         }
         read_far_ahead(&device)?;
         let path = sys::c_string(&directory).step(Code::Internal, "path")?;
-        sys::mount(&device, &path, c"erofs", libc::MS_RDONLY | libc::MS_NODEV, c"")
+        mount::mount(&device, &path, c"erofs", libc::MS_RDONLY | libc::MS_NODEV, c"")
             .step(Code::MountFailed, &format!("mount image disk {serial} as EROFS"))?;
         self.mounted.insert(serial.to_owned());
         Ok(directory)

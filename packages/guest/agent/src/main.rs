@@ -1,4 +1,5 @@
 //! PID 1 of an Isopod guest: serves `packages/guest/src/contract.ts` on the virtio-serial port `isopod.agent`.
+#![deny(unsafe_code)]
 
 mod agent;
 mod body;
@@ -22,6 +23,7 @@ mod prepared;
 mod program;
 #[cfg(test)]
 mod pseudo_random;
+mod report;
 mod rlimits;
 mod rootfs;
 mod seccomp;
@@ -55,8 +57,8 @@ fn failed(failure: failure::Failure) -> std::io::Error {
 }
 
 fn main() {
-    let Err(error) = run(sys::monotonic_micros());
+    let Err(error) = run(sys::machine::monotonic_micros());
     eprintln!("isopod-agent: cannot go on: {error}");
     // Nothing can be done without the port; the host sees the machine end.
-    sys::reset_machine();
+    sys::machine::reset();
 }

@@ -7,7 +7,7 @@
 
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::spec;
-use crate::sys;
+use crate::sys::{descriptor, interface};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -177,7 +177,7 @@ pub struct Network {
 impl Network {
     /// All that needs no address of an instance.
     pub fn prepare() -> Outcome<Network> {
-        let socket = sys::netlink().step(Code::Internal, "open netlink")?;
+        let socket = interface::netlink().step(Code::Internal, "open netlink")?;
         let interface = index_of(INTERFACE);
         let mut network = Network { socket, interface, first_mac: mac_of(INTERFACE), gateway: None, own: None };
         let mut batch = Batch::default();
@@ -203,7 +203,7 @@ impl Network {
         let Some(index) = self.interface else { return Ok(()) };
         // Its neighbours go with the MAC, its routes with its only address.
         if let Some(mac) = self.first_mac {
-            sys::set_mac(self.socket.as_raw_fd(), INTERFACE, mac).step(Code::Internal, "set the MAC address")?;
+            interface::set_mac(self.socket.as_raw_fd(), INTERFACE, mac).step(Code::Internal, "set the MAC address")?;
         }
         let mut batch = Batch::default();
         if let Some(own) = self.own.take() {
@@ -232,7 +232,8 @@ impl Network {
         // With it the kernel forgets all neighbours of the interface, permanent ones too.
         let has_new_mac = old.map(|old| old.mac) != Some(own.mac);
         if has_new_mac {
-            sys::set_mac(self.socket.as_raw_fd(), INTERFACE, own.mac).step(Code::Internal, "set the MAC address")?;
+            interface::set_mac(self.socket.as_raw_fd(), INTERFACE, own.mac)
+                .step(Code::Internal, "set the MAC address")?;
         }
         let mut batch = Batch::default();
         if self.gateway != Some(own.gateway) {
@@ -276,11 +277,12 @@ impl Network {
             return Ok(());
         }
         batch.acknowledge_last();
-        sys::write(self.socket.as_raw_fd(), &batch.bytes).step(Code::Internal, "send to netlink")?;
+        descriptor::write(self.socket.as_raw_fd(), &batch.bytes).step(Code::Internal, "send to netlink")?;
         let mut buffer = [0; 2048];
         let mut failure = None;
         loop {
-            let count = sys::read(self.socket.as_raw_fd(), &mut buffer).step(Code::Internal, "read from netlink")?;
+            let count =
+                descriptor::read(self.socket.as_raw_fd(), &mut buffer).step(Code::Internal, "read from netlink")?;
             // struct nlmsghdr (sequence number at 8), then struct nlmsgerr: the negative errno.
             let word = |at: usize| Some(u32::from_ne_bytes(*buffer[..count].get(at..)?.first_chunk()?));
             let (Some(sequence), Some(error)) = (word(8), word(16)) else {

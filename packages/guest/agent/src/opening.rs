@@ -14,7 +14,7 @@ use crate::frame;
 use crate::handshake::{Event, Handshake};
 use crate::port::Port;
 use crate::spec::{Mark, Start};
-use crate::sys;
+use crate::sys::{descriptor, machine};
 use bytes::Bytes;
 use serde::Serialize;
 use std::io::Result;
@@ -88,7 +88,7 @@ fn start(agent: &Rc<Agent>, body: &[u8]) -> Outcome<Fresh> {
 /// Hands output to the host until something else is to be done.
 fn relay(agent: &Rc<Agent>, port: &mut Port, mut handshake: Handshake, fresh: Fresh) -> Result<Opened> {
     let mut is_there = port.send_now(&message(frame::STARTED, &fresh.started))?;
-    let mut unlimited = Some(sys::monotonic_micros() + BURST_MICROS);
+    let mut unlimited = Some(machine::monotonic_micros() + BURST_MICROS);
     let mut sent = 0;
     let mut buffer = vec![0; 32 * 1024];
     let mut said = None;
@@ -98,7 +98,7 @@ fn relay(agent: &Rc<Agent>, port: &mut Port, mut handshake: Handshake, fresh: Fr
         let ready = match unlimited {
             None => port.wait_with(&others, None)?,
             Some(until) => {
-                let left = until.saturating_sub(sys::monotonic_micros());
+                let left = until.saturating_sub(machine::monotonic_micros());
                 let ready = port.wait_with(&others, Some(left))?;
                 if sent > 0 || !ready.contains(&true) {
                     unlimited = None;
@@ -112,10 +112,10 @@ fn relay(agent: &Rc<Agent>, port: &mut Port, mut handshake: Handshake, fresh: Fr
         let mut is_quiet = true;
         for (index, (kind, output)) in fresh.outputs.iter().enumerate() {
             if ready.get(index + 1) == Some(&true)
-                && let Ok(count @ 1..) = sys::read(output.as_raw_fd(), &mut buffer)
+                && let Ok(count @ 1..) = descriptor::read(output.as_raw_fd(), &mut buffer)
             {
                 is_quiet = false;
-                let (epoch_micros, data) = (sys::epoch_micros(), Bytes::copy_from_slice(&buffer[..count]));
+                let (epoch_micros, data) = (machine::epoch_micros(), Bytes::copy_from_slice(&buffer[..count]));
                 sent += count as u64;
                 let mark = Mark { epoch_micros, next_offset: sent, dropped_bytes: 0 };
                 let told = [message(frame::MARK, &mark), frame::encode(*kind, &data)].concat();

@@ -1,6 +1,6 @@
 //! Descriptors the agent reads and writes without waiting.
 
-use crate::sys;
+use crate::sys::{descriptor, readiness};
 use bytes::Bytes;
 use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,8 +13,8 @@ pub type Descriptor = Rc<AsyncFd<OwnedFd>>;
 const MAX_READ: usize = 32 * 1024;
 
 fn watched(fd: OwnedFd, interest: Interest) -> Result<Descriptor> {
-    sys::set_nonblocking(fd.as_raw_fd())?;
-    sys::watched(fd, interest).map(Rc::new)
+    descriptor::set_nonblocking(fd.as_raw_fd())?;
+    readiness::watched(fd, interest).map(Rc::new)
 }
 
 pub fn reader(fd: OwnedFd) -> Result<Descriptor> {
@@ -35,7 +35,7 @@ pub async fn read(descriptor: &Descriptor, limit: usize) -> Option<Bytes> {
         let mut guard = descriptor.readable().await.ok()?;
         let read = guard.try_io(|fd| {
             let mut buffer = [0; MAX_READ];
-            let count = sys::read(fd.as_raw_fd(), &mut buffer[..limit.min(MAX_READ)])?;
+            let count = descriptor::read(fd.as_raw_fd(), &mut buffer[..limit.min(MAX_READ)])?;
             Ok(Bytes::copy_from_slice(&buffer[..count]))
         });
         match read {
@@ -52,7 +52,7 @@ pub async fn read(descriptor: &Descriptor, limit: usize) -> Option<Bytes> {
 pub async fn write_all(descriptor: &Descriptor, mut data: &[u8]) -> bool {
     while !data.is_empty() {
         let Ok(mut guard) = descriptor.writable().await else { return false };
-        match guard.try_io(|fd| sys::write(fd.as_raw_fd(), data)) {
+        match guard.try_io(|fd| descriptor::write(fd.as_raw_fd(), data)) {
             Ok(Ok(count)) => data = &data[count..],
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Ok(Err(_)) => return false,

@@ -3,7 +3,7 @@
 //! It has no connections: while no host is attached, reads give 0 and the port polls as hung up, again and again.
 //! tokio takes a hang-up as final, so the port is watched by an edge-triggered epoll of its own, and tokio watches that.
 
-use crate::sys;
+use crate::sys::{self, descriptor, file, readiness};
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
@@ -20,7 +20,7 @@ pub fn open() -> Result<OwnedFd> {
         let entry = entry?;
         if std::fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == NAME) {
             let device = format!("/dev/{}", entry.file_name().to_string_lossy());
-            return sys::open(&sys::c_string(&device)?, libc::O_RDWR | libc::O_NONBLOCK, 0);
+            return file::open(&sys::c_string(&device)?, libc::O_RDWR | libc::O_NONBLOCK, 0);
         }
     }
     Err(Error::new(ErrorKind::NotFound, format!("no virtio-serial port is named {NAME}")))
@@ -35,14 +35,14 @@ pub struct Port {
 
 impl Port {
     pub fn new(port: OwnedFd) -> Result<Port> {
-        let edges = sys::watched(sys::edge_watch(port.as_raw_fd())?, Interest::READABLE)?;
+        let edges = readiness::watched(readiness::edge_watch(port.as_raw_fd())?, Interest::READABLE)?;
         Ok(Port { port, edges, is_reader_waiting: false, is_writer_waiting: false })
     }
 
     /// Ready when something about the port may have changed since the last call.
     fn poll_edge(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let mut guard = ready!(self.edges.poll_read_ready(context))?;
-        sys::take_edge(self.edges.get_ref().as_raw_fd())?;
+        readiness::take_edge(self.edges.get_ref().as_raw_fd())?;
         guard.clear_ready();
         // One edge wakes both directions; the other one has not looked yet.
         if self.is_reader_waiting && self.is_writer_waiting {
@@ -54,7 +54,7 @@ impl Port {
     /// Reads what there is; 0 while no host is attached.
     fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         loop {
-            match sys::read(self.port.as_raw_fd(), buffer) {
+            match descriptor::read(self.port.as_raw_fd(), buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_reader_waiting = true;
                     ready!(self.poll_edge(context))?;
@@ -70,9 +70,9 @@ impl Port {
 
     fn poll_send(&mut self, context: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
         loop {
-            match sys::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
+            match descriptor::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
                 // Without this, HTTP/2 waits for room and never reads that the host has gone.
-                Err(error) if error.kind() == ErrorKind::WouldBlock && sys::is_hung_up(self.port.as_raw_fd()) => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && readiness::is_hung_up(self.port.as_raw_fd()) => {
                     self.is_writer_waiting = false;
                     return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
                 }
@@ -92,7 +92,7 @@ impl Port {
     /// 0 when there is nothing to read now, or no host.
     pub fn receive_now(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.is_reader_waiting = false;
-        match sys::read(self.port.as_raw_fd(), buffer) {
+        match descriptor::read(self.port.as_raw_fd(), buffer) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
             result => result,
         }
@@ -101,12 +101,12 @@ impl Port {
     /// False when no host is attached, or none is seen yet. Waits, with everything else, while a host takes nothing.
     pub fn send_now(&self, mut data: &[u8]) -> Result<bool> {
         while !data.is_empty() {
-            match sys::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
+            match descriptor::write(self.port.as_raw_fd(), &data[..data.len().min(MAX_WRITE)]) {
                 Ok(count) => data = &data[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-                Err(_) if sys::is_hung_up(self.port.as_raw_fd()) => return Ok(false),
-                Err(_) => drop(sys::wait_any(&[(self.port.as_raw_fd(), libc::POLLOUT)], None)?),
+                Err(_) if readiness::is_hung_up(self.port.as_raw_fd()) => return Ok(false),
+                Err(_) => drop(readiness::wait_any(&[(self.port.as_raw_fd(), libc::POLLOUT)], None)?),
             }
         }
         Ok(true)
@@ -114,7 +114,7 @@ impl Port {
 
     /// As `changed`, with everything else waiting too.
     pub fn changed_now(&self) -> Result<()> {
-        sys::wait_edge(self.edges.get_ref().as_raw_fd())
+        readiness::wait_edge(self.edges.get_ref().as_raw_fd())
     }
 
     /// Waits until there is something to read, here or from one of `others`, or the host has gone, or `micros` are over:
@@ -122,7 +122,7 @@ impl Port {
     pub fn wait_with(&self, others: &[RawFd], micros: Option<u64>) -> Result<Vec<bool>> {
         let all: Vec<(RawFd, libc::c_short)> =
             [self.port.as_raw_fd()].iter().chain(others).map(|fd| (*fd, libc::POLLIN)).collect();
-        sys::wait_any(&all, micros)
+        readiness::wait_any(&all, micros)
     }
 
     /// Waits until something about the port may have changed: bytes, room, a host that comes or goes.

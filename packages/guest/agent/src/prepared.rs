@@ -8,9 +8,13 @@ use crate::boot;
 use crate::cgroup::Group;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::orders::{HEADER, Orders};
-use crate::program::{self, Launched, Report, Stdio};
+use crate::program::{self, Stdio};
+use crate::report::{self, Launched, Report};
 use crate::rootfs::{Rooms, Root};
-use crate::sys::{self, Cloned};
+use crate::sys::{
+    descriptor, file,
+    process::{self, Cloned},
+};
 use crate::trash;
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -76,11 +80,12 @@ impl Holdings {
 
 /// A tenant may have made a million files: a fork removes them while the agent goes on.
 async fn empty_in_background(directory: &str) {
-    let root = sys::open(c"/cgroup", libc::O_DIRECTORY, 0).and_then(|cgroup| sys::clone_into(cgroup.as_raw_fd(), 0));
+    let root =
+        file::open(c"/cgroup", libc::O_DIRECTORY, 0).and_then(|cgroup| process::clone_into(cgroup.as_raw_fd(), 0));
     match root {
         Ok(Cloned::Child) => {
-            sys::yield_to_others();
-            sys::exit_now(i32::from(trash::empty(Path::new(directory)).is_err()))
+            process::yield_to_others();
+            process::exit_now(i32::from(trash::empty(Path::new(directory)).is_err()))
         }
         Ok(Cloned::Parent { pidfd }) => drop(program::wait(&pidfd).await),
         Err(_) => {}
@@ -111,14 +116,14 @@ struct Ends {
 impl Prepared {
     /// Makes the process, which then goes on by itself. `image` is the directory of the image; `number` is new.
     pub fn begin(number: u64, image: &str) -> Outcome<Prepared> {
-        let pipe = || sys::pipe().step(Code::Internal, "make a pipe");
+        let pipe = || descriptor::pipe().step(Code::Internal, "make a pipe");
         let (stdout, stderr, orders, report) = (pipe()?, pipe()?, pipe()?, pipe()?);
-        let agent = sys::own_pidfd().step(Code::Internal, "open the agent's own process")?;
+        let agent = process::own_pidfd().step(Code::Internal, "open the agent's own process")?;
         let root = Root { image: image.to_owned(), terminals: Root::new_terminals()? };
         let holdings = Holdings::make(number)?;
         let ends =
             Ends { stdout: stdout.write, stderr: stderr.write, orders: orders.read, report: report.write, agent };
-        match sys::clone_into(holdings.group.directory.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWPID) {
+        match process::clone_into(holdings.group.directory.as_raw_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWPID) {
             Ok(Cloned::Child) => {
                 let Err(failure) = wait_and_become(
                     &root,
@@ -128,7 +133,7 @@ impl Prepared {
                     |orders| stdio(orders, ends.stdout, ends.stderr, &ends.agent),
                     &ends.agent,
                 );
-                program::end_with(&ends.report, &failure)
+                report::end_with(&ends.report, &failure)
             }
             Ok(Cloned::Parent { pidfd }) => Ok(Prepared {
                 holdings,
@@ -151,8 +156,8 @@ impl Prepared {
         match self.read_progress() {
             Ok(()) => Ok(self),
             Err(failure) => {
-                let _ = sys::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
-                while let Ok(None) = sys::reap(self.pidfd.as_raw_fd()) {
+                let _ = process::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
+                while let Ok(None) = process::reap(self.pidfd.as_raw_fd()) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 self.holdings.remove_unused();
@@ -162,23 +167,24 @@ impl Prepared {
     }
 
     fn read_progress(&self) -> Outcome<()> {
-        let mut buffer = [0; program::MAX_REPORT_BYTES];
-        let count = sys::read(self.report.as_raw_fd(), &mut buffer).step(Code::Internal, "read the start report")?;
+        let mut buffer = [0; report::MAX_REPORT_BYTES];
+        let count =
+            descriptor::read(self.report.as_raw_fd(), &mut buffer).step(Code::Internal, "read the start report")?;
         Report::parse(&buffer[..count]).map(drop)
     }
 
     /// Has the process become a program. After an error, `discard` it.
     pub async fn start(&self, orders: &Orders) -> Outcome<Launched> {
         let told = orders.encode();
-        sys::set_nonblocking(self.orders.as_raw_fd()).step(Code::Internal, "give orders")?;
+        descriptor::set_nonblocking(self.orders.as_raw_fd()).step(Code::Internal, "give orders")?;
         // A process that is gone says why in its report.
-        if let Ok(count) = sys::write(self.orders.as_raw_fd(), &told)
+        if let Ok(count) = descriptor::write(self.orders.as_raw_fd(), &told)
             && count < told.len()
         {
             let orders = self.orders.try_clone().and_then(crate::pipes::writer).step(Code::Internal, "give orders")?;
             crate::pipes::write_all(&orders, &told[count..]).await;
         }
-        program::await_start(&self.report).await
+        report::await_start(&self.report).await
     }
 
     /// The same while everything else waits.
@@ -186,16 +192,16 @@ impl Prepared {
         // A process that is gone says why in its report.
         let told = orders.encode();
         let mut told = told.as_slice();
-        while let Ok(count) = sys::write(self.orders.as_raw_fd(), told)
+        while let Ok(count) = descriptor::write(self.orders.as_raw_fd(), told)
             && count < told.len()
         {
             told = &told[count..];
         }
-        program::await_start_now(&self.report)
+        report::await_start_now(&self.report)
     }
 
     pub async fn discard(self) {
-        let _ = sys::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
+        let _ = process::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
         let _ = program::wait(&self.pidfd).await;
         self.holdings.remove().await;
     }
@@ -210,13 +216,13 @@ fn wait_and_become(
     stdio: impl FnOnce(&Orders) -> Outcome<Stdio>,
     agent: &OwnedFd,
 ) -> Outcome<Infallible> {
-    let mut stages = program::Stamps::default();
-    stages.stamp(program::FORK);
-    sys::reset_signals();
-    sys::new_session().step(Code::Internal, "start a session")?;
+    let mut stages = report::Stamps::default();
+    stages.stamp(report::FORK);
+    process::reset_signals();
+    process::new_session().step(Code::Internal, "start a session")?;
     let rooms = root.enter(&holdings.writable, &holdings.termination_file, &mut stages)?;
     let ready = program::Ready::make()?;
-    stages.stamp(program::MOUNTS);
+    stages.stamp(report::MOUNTS);
     stages.send(report)?;
     let orders = read_orders(&orders)?;
     place(&orders, &rooms, agent)?;
@@ -231,7 +237,8 @@ fn read_orders(orders: &OwnedFd) -> Outcome<Orders> {
         if told.len() < expected {
             told.resize(expected, 0);
         }
-        let count = sys::read(orders.as_raw_fd(), &mut told[length..]).step(Code::Internal, "read the orders")?;
+        let count =
+            descriptor::read(orders.as_raw_fd(), &mut told[length..]).step(Code::Internal, "read the orders")?;
         if count == 0 {
             return Err(Failure::new(Code::Internal, "the container was given up"));
         }
@@ -245,7 +252,7 @@ fn read_orders(orders: &OwnedFd) -> Outcome<Orders> {
 
 /// A descriptor of the agent.
 fn fetch(agent: &OwnedFd, number: RawFd) -> Outcome<OwnedFd> {
-    sys::take_descriptor(agent.as_raw_fd(), number).step(Code::Internal, "take a descriptor of the agent")
+    process::take_descriptor(agent.as_raw_fd(), number).step(Code::Internal, "take a descriptor of the agent")
 }
 
 /// Pod files first, then the volumes, outer ones before those inside them; what the agent was asked to mount last wins.

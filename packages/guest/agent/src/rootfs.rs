@@ -6,8 +6,8 @@
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::orders::Bind;
-use crate::program::{self, Stamps};
-use crate::sys;
+use crate::report::{self, Stamps};
+use crate::sys::{self, file, mount, process};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::ErrorKind;
@@ -67,7 +67,7 @@ fn path(text: &str) -> Outcome<CString> {
 }
 
 fn open_tree(source: &str, what: &str) -> Outcome<OwnedFd> {
-    sys::open_tree_clone(libc::AT_FDCWD, &path(source)?).step(Code::MountFailed, what)
+    mount::open_tree_clone(libc::AT_FDCWD, &path(source)?).step(Code::MountFailed, what)
 }
 
 /// Opens what is to be mounted in a container: a directory or file of the agent's, or what is below it at `sub_path`,
@@ -77,11 +77,12 @@ pub fn open_source(source: &str, sub_path: Option<&str>, is_read_only: bool) -> 
         None => open_tree(source, "open what is to be mounted")?,
         Some(sub_path) => {
             let below = open_or_make(source, sub_path)?;
-            sys::open_tree_clone(below.as_raw_fd(), c"").step(Code::MountFailed, "open what is to be mounted")?
+            mount::open_tree_clone(below.as_raw_fd(), c"").step(Code::MountFailed, "open what is to be mounted")?
         }
     };
     if is_read_only {
-        sys::mount_set(tree.as_raw_fd(), c"", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, "mount read-only")?;
+        mount::set_attributes(tree.as_raw_fd(), c"", mount::MOUNT_ATTR_RDONLY)
+            .step(Code::MountFailed, "mount read-only")?;
     }
     Ok(tree)
 }
@@ -90,13 +91,13 @@ impl Root {
     /// A new devpts, whose terminals only this container has.
     pub fn new_terminals() -> Outcome<OwnedFd> {
         let options = [(c"ptmxmode", Some(c"0666")), (c"mode", Some(c"0620")), (c"gid", Some(c"5"))];
-        sys::new_mount(c"devpts", &options, sys::MOUNT_ATTR_NOSUID).step(Code::MountFailed, "make a devpts")
+        mount::new_mount(c"devpts", &options, mount::MOUNT_ATTR_NOSUID).step(Code::MountFailed, "make a devpts")
     }
 
     /// Called in the first process; afterwards `/` is the container's. `writable` has the directories `upper` and `work`.
     pub fn enter(&self, writable: &str, termination_file: &str, stages: &mut Stamps) -> Outcome<Rooms> {
         self.mount_overlay(writable)?;
-        stages.stamp(program::OVERLAY);
+        stages.stamp(report::OVERLAY);
         let pod_files = boot::POD_FILES
             .iter()
             .map(|name| open_tree(&format!("{}/{name}", boot::FILES), "open the pod's files"))
@@ -104,8 +105,8 @@ impl Root {
         let termination_file = open_tree(termination_file, "open the termination message file")?;
         let shm = open_tree(boot::SHM, "share /dev/shm")?;
         let mqueue = open_tree(boot::MQUEUE, "share /dev/mqueue")?;
-        sys::chdir(boot::ROOT).and_then(|()| sys::pivot_root_here()).step(Code::MountFailed, "change the root")?;
-        sys::unshare(libc::CLONE_NEWCGROUP).step(Code::Internal, "make a cgroup namespace")?;
+        file::chdir(boot::ROOT).and_then(|()| mount::pivot_root_here()).step(Code::MountFailed, "change the root")?;
+        process::unshare(libc::CLONE_NEWCGROUP).step(Code::Internal, "make a cgroup namespace")?;
         for directory in [c"/proc", c"/sys", c"/dev"] {
             own_directory(directory)?;
         }
@@ -129,17 +130,17 @@ impl Root {
         mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_STRICTATIME, c"mode=755,size=65536k")?;
         let failed = |error| Err::<(), _>(error).step(Code::MountFailed, "fill /dev");
         // For everybody, whatever the agent's mask is.
-        sys::set_umask(0);
+        file::set_umask(0);
         for (name, major, minor) in DEVICES {
-            sys::mknod(name, libc::S_IFCHR | 0o666, major, minor).or_else(failed)?;
+            file::mknod(name, libc::S_IFCHR | 0o666, major, minor).or_else(failed)?;
         }
-        sys::set_umask(0o022);
+        file::set_umask(0o022);
         for (target, name) in DEVICE_LINKS {
-            sys::symlink(target, name).or_else(failed)?;
+            file::symlink(target, name).or_else(failed)?;
         }
         for (tree, name) in [(&self.terminals, c"/dev/pts"), (shm, c"/dev/shm"), (mqueue, c"/dev/mqueue")] {
-            sys::mkdir(name, 0o755).or_else(failed)?;
-            sys::move_mount(tree.as_raw_fd(), name).or_else(failed)?;
+            file::mkdir(name, 0o755).or_else(failed)?;
+            mount::move_mount(tree.as_raw_fd(), name).or_else(failed)?;
         }
         Ok(())
     }
@@ -149,7 +150,7 @@ impl Rooms {
     pub fn place_pod_file(&self, index: usize, is_read_only: bool) -> Outcome<()> {
         let (Some(tree), Some(name)) = (self.pod_files.get(index), boot::POD_FILES.get(index)) else { return Ok(()) };
         if is_read_only {
-            sys::mount_set(tree.as_raw_fd(), c"", sys::MOUNT_ATTR_RDONLY)
+            mount::set_attributes(tree.as_raw_fd(), c"", mount::MOUNT_ATTR_RDONLY)
                 .step(Code::MountFailed, "mount a file of the pod read-only")?;
         }
         Rooms::place(tree, &format!("/etc/{name}"))
@@ -164,7 +165,7 @@ impl Rooms {
         }
         let usual = path(USUAL_TERMINATION_PATH)?;
         let tree = open_tree(USUAL_TERMINATION_PATH, "move the termination message file")?;
-        sys::unmount_lazily(&usual)
+        mount::unmount_lazily(&usual)
             .and_then(|()| fs::remove_file(USUAL_TERMINATION_PATH))
             .step(Code::MountFailed, "move the termination message file")?;
         Ok(Some(tree).filter(|_| !wanted.is_empty()))
@@ -177,23 +178,24 @@ impl Rooms {
 
     /// Of the mounts only the root's becomes read-only.
     pub fn close_root() -> Outcome<()> {
-        sys::mount_set(libc::AT_FDCWD, c"/", sys::MOUNT_ATTR_RDONLY).step(Code::MountFailed, "make / read-only")
+        mount::set_attributes(libc::AT_FDCWD, c"/", mount::MOUNT_ATTR_RDONLY)
+            .step(Code::MountFailed, "make / read-only")
     }
 
     /// Mounts `tree` at a path of the container, which is made when it is not there.
     pub fn place(tree: &OwnedFd, target: &str) -> Outcome<()> {
         let mount_point = path(target)?;
-        let first = sys::move_mount(tree.as_raw_fd(), &mount_point);
+        let first = mount::move_mount(tree.as_raw_fd(), &mount_point);
         if !matches!(&first, Err(error) if error.kind() == ErrorKind::NotFound) {
             return first.step(Code::MountFailed, &format!("mount at {target}"));
         }
         make_mount_point(tree, target).step(Code::MountFailed, &format!("make the mount point {target}"))?;
-        sys::move_mount(tree.as_raw_fd(), &mount_point).step(Code::MountFailed, &format!("mount at {target}"))
+        mount::move_mount(tree.as_raw_fd(), &mount_point).step(Code::MountFailed, &format!("mount at {target}"))
     }
 }
 
 fn make_mount_point(tree: &OwnedFd, target: &str) -> std::io::Result<()> {
-    let is_directory = sys::open_at(tree.as_raw_fd(), c".", libc::O_PATH | libc::O_DIRECTORY, 0).is_ok();
+    let is_directory = file::open_at(tree.as_raw_fd(), c".", libc::O_PATH | libc::O_DIRECTORY, 0).is_ok();
     if is_directory {
         return fs::create_dir_all(target);
     }
@@ -204,18 +206,18 @@ fn make_mount_point(tree: &OwnedFd, target: &str) -> std::io::Result<()> {
 }
 
 fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong, options: &CStr) -> Outcome<()> {
-    sys::mount(kind, target, kind, flags, options)
+    mount::mount(kind, target, kind, flags, options)
         .step(Code::MountFailed, &format!("mount {} at {}", kind.to_string_lossy(), target.to_string_lossy()))
 }
 
 /// A real directory: a link there would put the kernel's files where the masks do not reach.
 fn own_directory(directory: &CStr) -> Outcome<()> {
-    if let Err(error) = sys::mkdir(directory, 0o755) {
+    if let Err(error) = file::mkdir(directory, 0o755) {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         if error.kind() != ErrorKind::AlreadyExists {
             return Err(error).step(Code::MountFailed, &format!("make {}", directory.to_string_lossy()));
         }
-        sys::open(directory, flags, 0)
+        file::open(directory, flags, 0)
             .step(Code::MountFailed, &format!("the image's {} is not a directory", directory.to_string_lossy()))?;
     }
     Ok(())
@@ -227,18 +229,18 @@ fn mask() -> Outcome<()> {
         result => result.step(Code::MountFailed, &format!("mask {}", target.to_string_lossy())),
     };
     for target in HIDDEN_FILES {
-        ignore_missing(sys::mount(c"/dev/null", target, c"", libc::MS_BIND, c""), target)?;
+        ignore_missing(mount::mount(c"/dev/null", target, c"", libc::MS_BIND, c""), target)?;
     }
     for target in HIDDEN_DIRECTORIES {
-        ignore_missing(sys::mount(c"tmpfs", target, c"tmpfs", QUIET | libc::MS_RDONLY, c"size=0"), target)?;
+        ignore_missing(mount::mount(c"tmpfs", target, c"tmpfs", QUIET | libc::MS_RDONLY, c"size=0"), target)?;
     }
     for target in READ_ONLY {
-        let bound = sys::mount(target, target, c"", libc::MS_BIND, c"");
+        let bound = mount::mount(target, target, c"", libc::MS_BIND, c"");
         let is_bound = bound.is_ok();
         ignore_missing(bound, target)?;
         if is_bound {
-            let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-            ignore_missing(sys::mount_set(libc::AT_FDCWD, target, attributes), target)?;
+            let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV;
+            ignore_missing(mount::set_attributes(libc::AT_FDCWD, target, attributes), target)?;
         }
     }
     Ok(())
@@ -249,10 +251,10 @@ fn open_or_make(base: &str, sub_path: &str) -> Outcome<OwnedFd> {
     const RESOLVE_BENEATH: u64 = 0x08;
     const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
     let failed = || format!("open {sub_path:?} of a volume");
-    let base = sys::open(&path(base)?, libc::O_PATH | libc::O_DIRECTORY, 0).step(Code::MountFailed, &failed())?;
+    let base = file::open(&path(base)?, libc::O_PATH | libc::O_DIRECTORY, 0).step(Code::MountFailed, &failed())?;
     let open = |below: &str| {
         let below = sys::c_string(below)?;
-        sys::open_within(base.as_raw_fd(), &below, libc::O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+        file::open_within(base.as_raw_fd(), &below, libc::O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
     };
     match open(sub_path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -263,7 +265,7 @@ fn open_or_make(base: &str, sub_path: &str) -> Outcome<OwnedFd> {
     for part in sub_path.split('/').filter(|part| !part.is_empty()) {
         let parent = current.as_ref().map_or(base.as_raw_fd(), AsRawFd::as_raw_fd);
         let name = path(part)?;
-        match sys::mkdir_at(parent, &name, 0o755) {
+        match file::mkdir_at(parent, &name, 0o755) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(error).step(Code::MountFailed, &failed());
             }

@@ -5,7 +5,7 @@
 //! are looked up by binary search for the same reason.
 
 use crate::capabilities::Capabilities;
-use crate::sys::FilterInstruction;
+use crate::sys::filter::FilterInstruction;
 
 const ALLOW: u32 = 0x7fff_0000;
 const fn refuse(errno: i32) -> u32 {

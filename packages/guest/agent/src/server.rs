@@ -10,7 +10,7 @@ use crate::port::{Port, Session};
 use crate::signals;
 use crate::spec;
 use crate::streams;
-use crate::sys;
+use crate::sys::machine;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, server};
@@ -218,8 +218,8 @@ async fn power_off(agent: Rc<Agent>) {
         let _ = container.signal(libc::SIGKILL);
     }
     // Disks that outlive the VM; the scratch disk does not, but it is small.
-    sys::sync_all();
-    eprintln!("isopod-agent: cannot end the machine: {}", sys::reset_machine());
+    machine::sync_all();
+    eprintln!("isopod-agent: cannot end the machine: {}", machine::reset());
 }
 
 fn offset(query: Option<&str>) -> Outcome<Option<u64>> {

@@ -1,6 +1,6 @@
 //! How long the steps of a start take, for the start-time table.
 
-use crate::sys;
+use crate::sys::machine;
 use std::collections::BTreeMap;
 
 pub struct Stages {
@@ -10,12 +10,12 @@ pub struct Stages {
 
 impl Stages {
     pub fn new() -> Stages {
-        Stages { last_micros: sys::monotonic_micros(), micros: BTreeMap::new() }
+        Stages { last_micros: machine::monotonic_micros(), micros: BTreeMap::new() }
     }
 
     /// The step that began with the one before has ended now.
     pub fn done(&mut self, name: &'static str) {
-        self.done_at(name, sys::monotonic_micros());
+        self.done_at(name, machine::monotonic_micros());
     }
 
     /// The same, for a time that somebody else took.

@@ -7,7 +7,7 @@ use crate::frame::{self, Frame};
 use crate::pipes::{self, Descriptor};
 use crate::program::{self, Program};
 use crate::spec::{ExecSpec, ExitStatus, Mark, Resize};
-use crate::sys;
+use crate::sys::{machine, process, terminal};
 use bytes::Bytes;
 use h2::RecvStream;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -143,7 +143,7 @@ async fn receive(frame: &Frame, stdin: Option<&Descriptor>, terminal: Option<&De
         (frame::RESIZE, _, Some(terminal)) => {
             if let Ok(Resize { columns, rows }) = serde_json::from_slice(&frame.payload) {
                 // Only fails for a terminal that is gone.
-                let _ = sys::terminal_resize(terminal.as_raw_fd(), columns, rows);
+                let _ = terminal::resize(terminal.as_raw_fd(), columns, rows);
             }
         }
         _ => {}
@@ -160,7 +160,7 @@ pub struct Exec {
 impl Drop for Exec {
     fn drop(&mut self) {
         // One that has ended needs no signal.
-        let _ = sys::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
+        let _ = process::pidfd_kill(self.pidfd.as_raw_fd(), libc::SIGKILL);
     }
 }
 
@@ -185,7 +185,7 @@ async fn launch_exec(container: Rc<Container>, spec: ExecSpec) -> Outcome<Exec> 
     let (stdio, own) = make_stdio(&container.terminals, spec.is_terminal, spec.has_stdin)?;
     if let (Some(terminal), Some(columns), Some(rows)) = (&own.terminal, spec.columns, spec.rows) {
         // A new terminal takes any size.
-        let _ = sys::terminal_resize(terminal.as_raw_fd(), columns, rows);
+        let _ = terminal::resize(terminal.as_raw_fd(), columns, rows);
     }
     let of = &container.program;
     let program = Program {
@@ -221,7 +221,7 @@ async fn reap(pidfd: Rc<OwnedFd>, started_micros: u64, tell: watch::Sender<Optio
         signal,
         is_oom_killed: false,
         started_micros,
-        finished_micros: sys::epoch_micros(),
+        finished_micros: machine::epoch_micros(),
         termination_message: String::new(),
     }));
 }

@@ -3,7 +3,7 @@
 use crate::boot;
 use crate::failure::{Code, Failure, Outcome, Step};
 use crate::spec::{Medium, Volume, VolumeFile, VolumeSource};
-use crate::sys;
+use crate::sys::{self, mount};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,7 @@ impl Volumes {
             let options = size_limit_bytes.map_or_else(String::new, |bytes| format!(",size={bytes}"));
             let (target, options) = (sys::c_string(&path), sys::c_string(&format!("mode=1777{options}")));
             let (target, options) = (target.step(Code::Internal, "path")?, options.step(Code::Internal, "options")?);
-            sys::mount(c"tmpfs", &target, c"tmpfs", libc::MS_NODEV, &options)
+            mount::mount(c"tmpfs", &target, c"tmpfs", libc::MS_NODEV, &options)
                 .step(Code::MountFailed, &format!("mount volume {name}"))?;
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))
