@@ -286,10 +286,12 @@ export class PodWorker implements ServedPod {
     if (isVmAtFault) {
       try {
         await dropInstance(context);
-        if (context.slots.some((slot) => slot.isRunning)) this.#noteLoss(message, context.nowMicros);
       } catch (error) {
-        context.logger.warn({ reason: describeError(error) }, "the virtual machine could not be ended; trying again");
+        context.logger.warn({ reason: describeError(error) }, "the virtual machine could not be removed; trying again");
       }
+      // It may be gone when something of it could not be removed.
+      const isGone = context.instance === undefined;
+      if (isGone && context.slots.some((slot) => slot.isRunning)) this.#noteLoss(message, context.nowMicros);
     }
     context.publish();
     const delayMs = backoffDelayMs(failures, isConfig ? configBackoff : tryBackoff);

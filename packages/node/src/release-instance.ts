@@ -1,21 +1,27 @@
 import { rm } from "node:fs/promises";
 import { backoffDelayMs, type Clock, describeError } from "@isopod/base";
 import { scratchPathOf } from "./acquire-resources.ts";
-import { findInstance } from "./boot-instance.ts";
+import { machineDirectory } from "./instance.ts";
 import type { PodContext } from "./pod-context.ts";
 
 /** No step of a release takes this long; one that does is given up and begun again. */
 const stepTimeoutMs = 60_000;
 const retryBackoff = { initialMs: 1000, maxMs: 60_000 } as const;
 
-/** Ends the VM, if there is one, and forgets it. */
+/**
+ * Ends the VM, if there is one, and forgets it; also one that an earlier node agent left and that does not answer. Throws
+ * when something of it could not be removed: its directory then stays, by whose record the next try goes on.
+ */
 export async function dropInstance(context: PodContext): Promise<void> {
-  const { instance } = context;
+  const { instance, options, record } = context;
   context.isSandboxReady = false;
-  if (instance === undefined) return;
-  await instance.kill();
-  await rm(instance.machine.directory, { recursive: true, force: true });
+  await instance?.kill();
   context.instance = undefined;
+  const { vmCount } = record.value;
+  if (vmCount === 0) return;
+  const directory = machineDirectory(context.directory, vmCount);
+  await options.vmm.end(directory);
+  await rm(directory, { recursive: true, force: true });
 }
 
 /**
@@ -42,13 +48,15 @@ async function releaseOnce(context: PodContext, endCause: string): Promise<void>
   const { clock, network, images, userIds } = context.options;
   const step = async (what: string, action: () => Promise<unknown>): Promise<void> =>
     await within(clock, stepTimeoutMs, what, action);
-  await step("looking for the virtual machine", async () => await findInstance(context));
-  // A VM that no longer runs, and that nobody here ever heard, ended while no node agent watched.
-  const wasSeen = context.instance !== undefined || context.record.value.vmCount === 0;
-  await step("ending the virtual machine", async () => await dropInstance(context));
+  const { instance } = context;
+  // A VM that was not found again, or did not answer, is taken to have ended while no node agent watched.
+  const wasSeen = instance !== undefined || context.record.value.vmCount === 0;
+  await step("ending the virtual machine", async () => await instance?.kill());
+  // It is gone: nobody pays for what is in the way of removing its traces.
   closeBill(context, wasSeen ? context.nowMicros : lastProvenMicros(context), endCause);
   for (const slot of context.slots) await slot.log?.close();
   context.noted().saveSoon();
+  await step("removing the virtual machine", async () => await dropInstance(context));
   // Side by side: whoever waits for the pod to be gone waits for all of it.
   const released = await Promise.allSettled([
     step("removing the network interface", async () => await network.detach(context.podUID)),
