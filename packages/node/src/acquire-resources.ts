@@ -5,6 +5,7 @@ import type { Image } from "@isopod/image";
 import type { AttachedInterface, TapSpec } from "@isopod/network";
 import type { MachineDisk, Template } from "@isopod/vmm";
 import type { CloneSource } from "./clone-source.ts";
+import type { ContainerSlot } from "./container-slot.ts";
 import { containerEnvironment, type PodSources } from "./container-environment.ts";
 import { guestVolumes } from "./container-plan.ts";
 import { ensureImage } from "./image-pulls.ts";
@@ -12,6 +13,7 @@ import { NodeError } from "./node-error.ts";
 import type { PodContext } from "./pod-context.ts";
 import { fetchReferences } from "./pod-inputs.ts";
 import { scratchBytes } from "./scratch-size.ts";
+import { together } from "./together.ts";
 
 /** Everything an instance is made of. */
 export interface Resources {
@@ -62,20 +64,14 @@ export async function acquireResources(
     if (slot?.imageDigest === "") slot.imageDigest = saved.imageDigest;
   }
   const recorded = recordNew(context, isNew, source);
-  const failed = new AbortController();
-  const signal = AbortSignal.any([context.signal, failed.signal]);
-  const all = [
+  const [images, network, references, scratch, template] = await together(context.signal, (signal) => [
     pullImages(context, recorded, signal),
     attachNetwork(context, recorded, isNew, signal),
     fetchReferences(context.options.client, context.pod, signal),
-    isNew ? makeScratch(context, recorded, signal) : Promise.resolve(undefined),
+    isNew ? makeScratch(context, recorded, signal) : undefined,
     isNew ? (source?.template ?? findTemplate(context)) : undefined,
     recorded,
-  ] as const;
-  for (const one of all) Promise.resolve(one).catch((error: unknown) => failed.abort(error));
-  await Promise.allSettled(all);
-  failed.signal.throwIfAborted();
-  const [images, network, references, scratch, template] = await Promise.all(all);
+  ]);
   const sources = {
     ...references,
     podIP: network.eni.spec.address,
@@ -143,30 +139,30 @@ async function pullImages(
   const { images } = context.options;
   const pulled = new Map<string, Image>();
   const byReference = new Map<string, Promise<Image>>();
-  await Promise.all(
-    context.slots.map(async (slot) => {
-      const reference = slot.container.image ?? "";
-      // A container that ran before keeps the image it ran with.
-      const known = slot.imageDigest === "" ? undefined : await images.get(slot.imageDigest);
-      if (known === undefined && !byReference.has(reference)) {
-        const onWaiting = (waiting: { readonly reason: string; readonly message?: string } | undefined): void => {
-          for (const other of context.slots) {
-            if (other.container.image !== reference || other.current !== undefined) continue;
-            if (waiting === undefined) other.waitForStart();
-            else other.waiting = waiting;
-          }
-          context.publish();
-        };
-        byReference.set(reference, ensureImage(context.pod, slot.container, context.options, onWaiting, signal));
-      }
-      const image = known ?? (await byReference.get(reference));
-      if (image === undefined) return;
-      slot.imageDigest = image.digest;
-      await recorded;
-      await images.hold(image.digest, context.podUID);
-      pulled.set(image.digest, image);
-    }),
-  );
+  const pull = async (slot: ContainerSlot, until: AbortSignal): Promise<void> => {
+    const reference = slot.container.image ?? "";
+    // A container that ran before keeps the image it ran with.
+    const known = slot.imageDigest === "" ? undefined : await images.get(slot.imageDigest);
+    if (known === undefined && !byReference.has(reference)) {
+      const onWaiting = (waiting: { readonly reason: string; readonly message?: string } | undefined): void => {
+        for (const other of context.slots) {
+          if (other.container.image !== reference || other.current !== undefined) continue;
+          if (waiting === undefined) other.waitForStart();
+          else other.waiting = waiting;
+        }
+        context.publish();
+      };
+      byReference.set(reference, ensureImage(context.pod, slot.container, context.options, onWaiting, until));
+    }
+    const image = known ?? (await byReference.get(reference));
+    if (image === undefined) return;
+    slot.imageDigest = image.digest;
+    await recorded;
+    await images.hold(image.digest, context.podUID);
+    pulled.set(image.digest, image);
+  };
+  // A hold that lands when all is released again is nobody's.
+  await together(signal, (until) => context.slots.map(async (slot) => await pull(slot, until)));
   context.stage("image");
   const inOrder = context.slots.map((slot) => pulled.get(slot.imageDigest)).filter((image) => image !== undefined);
   return new Map(inOrder.map((image) => [image.digest, image]));
