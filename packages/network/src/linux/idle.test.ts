@@ -15,20 +15,27 @@ async function idleNetwork(idleMs: number): Promise<
   AsyncDisposable & {
     readonly network: HostNetwork;
     readonly programs: string[];
+    /** From now on called before each program is run, which fails as this does. */
+    beforeEach(hook: (input: string) => Promise<void>): void;
     namespaces(): Promise<readonly string[]>;
   }
 > {
   const installation = `t${randomBytes(4).toString("hex")}`;
   const shells = new CommandShells();
   const programs: string[] = [];
+  let before = async (_input: string): Promise<void> => {};
   const run: RunCommand = async (program, args, options) => {
     programs.push(program);
+    await before(options?.input ?? "");
     return await shells.run(program, args, options);
   };
   const network = await createHostNetwork({ installation, logger: silentLogger, run, idleMs });
   return {
     network,
     programs,
+    beforeEach: (hook) => {
+      before = hook;
+    },
     namespaces: async () => (await readdir("/run/netns")).filter((name) => name.startsWith(`isopod-${installation}-`)),
     [Symbol.asyncDispose]: async () => {
       for (const id of await network.list()) await network.detach(id);
@@ -99,4 +106,48 @@ test("at its end a host network removes the routers without an interface, and no
   assert.deepEqual(await host.network.list(), [green.id]);
   await host[Symbol.asyncDispose]();
   assert.deepEqual(await host.namespaces(), []);
+});
+
+test("the end of a host network waits for a router that is being removed", async () => {
+  await using host = await idleNetwork(1);
+  const spec = interfaceSpec(vpcSpec("blue"), 2);
+  await (await host.network.attach(spec)).opened;
+  const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  host.beforeEach(async (input) => {
+    if (!input.includes("netns del")) return;
+    begun.resolve();
+    await goOn.promise;
+  });
+  await host.network.detach(spec.id);
+  await begun.promise;
+  let isOver = false;
+  const over = host.network[Symbol.asyncDispose]().then(() => {
+    isOver = true;
+  });
+  await sleep(50);
+  assert.equal(isOver, false);
+  goOn.resolve();
+  await over;
+  assert.deepEqual(await host.namespaces(), []);
+});
+
+test("a router that cannot be removed at the end is told of when all others are", async () => {
+  await using host = await idleNetwork(600_000);
+  const [blue, green] = [interfaceSpec(vpcSpec("blue"), 2), interfaceSpec(vpcSpec("green"), 2)];
+  for (const spec of [blue, green]) {
+    await (await host.network.attach(spec)).opened;
+    await host.network.detach(spec.id);
+  }
+  host.beforeEach(async (input) => {
+    if (!input.includes("netns del")) return;
+    if (input.includes("-blue-")) throw new Error("the namespace is busy");
+    await sleep(100);
+  });
+  await assert.rejects(host.network[Symbol.asyncDispose](), /the namespace is busy/);
+  assert.deepEqual(
+    (await host.namespaces()).map((name) => name.includes("-blue-")),
+    [true],
+  );
+  host.beforeEach(async () => {});
+  await (await host.network.attach(blue)).opened;
 });

@@ -56,6 +56,8 @@ class LinuxHostNetwork implements HostNetwork {
   readonly #turns = new Map<string, Promise<void>>();
   /** By namespace: routers without an interface, which go when their time is over. */
   readonly #idle = new Map<string, NodeJS.Timeout>();
+  /** What their timers have begun. One that failed is idle again. None rejects. */
+  readonly #retiring = new Set<Promise<void>>();
 
   constructor(options: HostNetworkOptions) {
     this.#installation = options.installation;
@@ -156,17 +158,23 @@ class LinuxHostNetwork implements HostNetwork {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#turns.values());
-    await Promise.all([...this.#idle.keys()].map(async (namespace) => await this.#retire(namespace)));
+    while (this.#retiring.size > 0) await Promise.all(this.#retiring);
+    const retired = [...this.#idle.keys()].map(async (namespace) => await this.#retire(namespace));
+    await Promise.allSettled(retired);
+    await Promise.all(retired);
   }
 
   #retireLater(namespace: string): void {
     clearTimeout(this.#idle.get(namespace));
     if (this.#hasInterface(namespace)) return;
     const retire = (): void => {
-      this.#retire(namespace).catch((error: unknown) => {
-        this.#logger.warn({ namespace, reason: describeError(error) }, "a VPC's namespace was not removed");
-        this.#retireLater(namespace);
-      });
+      const retiring = this.#retire(namespace)
+        .catch((error: unknown) => {
+          this.#logger.warn({ namespace, reason: describeError(error) }, "a VPC's namespace was not removed");
+          this.#retireLater(namespace);
+        })
+        .finally(() => this.#retiring.delete(retiring));
+      this.#retiring.add(retiring);
     };
     this.#idle.set(namespace, setTimeout(retire, this.#idleMs).unref());
   }
