@@ -20,9 +20,11 @@ import type { Machine, MachineSpec, Vmm } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type GuestFiles, GuestShell, shellGuest } from "../testing/shell-guest.ts";
 import { cgroupDirectories, findCgroupRoots, machineCgroup } from "./cgroup.ts";
-import { writeMachineRecord } from "./machine-record.ts";
+import { machineFiles, writeMachineRecord } from "./machine-record.ts";
 import { identifyProcess } from "./process-identity.ts";
 import { createQemuVmm } from "./qemu-vmm.ts";
+import { QmpClient } from "./qmp-client.ts";
+import { isRecord } from "./qmp-codec.ts";
 
 const isRoot = process.getuid?.() === 0;
 const suffix = `${process.pid}`;
@@ -481,6 +483,17 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
       return pid;
     }
 
+    /** What the monitor says of its guest, in a session that ends with the answer. */
+    async function statusOf(spec: MachineSpec): Promise<unknown> {
+      const qmp = await QmpClient.connect(join(spec.directory, machineFiles.qmp), { timeoutMs: 60_000 });
+      try {
+        const answer = await qmp.execute("query-status");
+        return isRecord(answer) ? answer["status"] : undefined;
+      } finally {
+        qmp.close();
+      }
+    }
+
     it("finds the machine again, unharmed, and governs it", async () => {
       const spec = await specOf("orphan");
       const pid = await orphan(spec);
@@ -509,10 +522,9 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     it("learns how a guest ended while nobody was there", async () => {
       const spec = await specOf("orphan-ends");
       const pid = await orphan(spec);
-      const shell = await GuestShell.connect(join(spec.directory, "agent.sock"));
+      using shell = await GuestShell.connect(join(spec.directory, "agent.sock"));
       shell.send("echo nobody hears me >/dev/console; reboot -f");
-      await delay(1000);
-      shell[Symbol.dispose]();
+      await retryUntil(async () => (await statusOf(spec)) === "shutdown");
       const machine = await vmm.find(spec.directory);
       assert.ok(machine);
       const exit = await machine.exited;
