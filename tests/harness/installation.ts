@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isNotFound, type Pod, resources } from "@isopod/api";
@@ -73,6 +73,7 @@ export class Installation {
       );
       return installation;
     } catch (error) {
+      await endService(join(directory.path, "data"));
       await registry?.[Symbol.asyncDispose]();
       await runProgram("umount", [join(directory.path, "data")]);
       await directory[Symbol.asyncDispose]();
@@ -121,7 +122,7 @@ export class Installation {
   }
 
   /** A CLI process whose output and input a test handles itself. */
-  spawnIsopod(args: readonly string[]): ChildProcess {
+  spawnIsopod(args: readonly string[]): ChildProcessWithoutNullStreams {
     const child = spawn(join(repositoryRoot, "bin/isopod"), [...args], { env: this.env(), stdio: "pipe" });
     child.stdin.on("error", () => {});
     return child;
@@ -228,6 +229,18 @@ async function up(
   await mustRun(join(repositoryRoot, "bin/isopod"), [...args, ...(options.upArguments ?? [])], {
     env: { ...process.env, KUBECONFIG: "", ...options.env, ISOPOD_DATA_DIR: dataDirectory },
   });
+}
+
+/** Ends the service of a data directory, also one that has not become ready. */
+async function endService(dataDirectory: string): Promise<void> {
+  await runProgram(join(repositoryRoot, "bin/isopod"), ["down", "--data-dir", dataDirectory]);
+  // `isopod down` knows none before it is ready, and `isopod up -d` leaves it behind when it is killed itself.
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number)) {
+    const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+    if (!environment.split("\0").includes(`ISOPOD_DATA_DIR=${dataDirectory}`)) continue;
+    if (isAlive(pid)) process.kill(pid, "SIGKILL");
+    await eventually(`process ${pid} is dead`, () => !isAlive(pid));
+  }
 }
 
 function isAlive(pid: number): boolean {
