@@ -8,7 +8,17 @@ import { resources } from "@isopod/api";
 import { writeDerivedImage } from "../harness/derived-image.ts";
 import { eventually } from "../harness/eventually.ts";
 import { Installation } from "../harness/installation.ts";
-import { createPod, deletePod, eventsOf, isOver, logUntil, podGone, podUntil, shellPod } from "../harness/pods.ts";
+import {
+  awaitEvents,
+  createPod,
+  deletePod,
+  followLog,
+  isOver,
+  logUntil,
+  podGone,
+  podUntil,
+  shellPod,
+} from "../harness/pods.ts";
 import { startStallingRegistry } from "../harness/stalling-registry.ts";
 
 describe("a pod that is deleted", { concurrency: 3 }, () => {
@@ -22,14 +32,11 @@ describe("a pod that is deleted", { concurrency: 3 }, () => {
     const script = "trap 'echo closing; sleep 1; echo closed; exit 0' TERM; echo ready; while :; do sleep 0.1; done";
     await createPod(e2e, shellPod(e2e, script, { name: "polite" }));
     await logUntil(e2e, "polite", "ready\n");
-    const followed = e2e.isopod(["logs", "-f", "polite"]);
-    await delay(1000);
-    const startedMs = performance.now();
-    await deletePod(e2e, "polite", 60);
-    assert.ok(performance.now() - startedMs < 30_000, "the grace was not used up");
-    assert.equal((await followed).stdout, "ready\nclosing\nclosed\n");
-    const killing = await eventsOf(e2e, "polite", "Killing");
-    assert.deepEqual(killing, ["Stopping container main"]);
+    const followed = await followLog(e2e, "polite");
+    // A grace longer than the wait for its end: it is not used up.
+    await deletePod(e2e, "polite", 300);
+    assert.equal(await followed.whole(), "ready\nclosing\nclosed\n");
+    assert.deepEqual(await awaitEvents(e2e, "polite", "Killing"), ["Stopping container main"]);
   });
 
   test("is ended when its grace is over", async () => {
@@ -63,15 +70,13 @@ describe("a pod that is deleted", { concurrency: 3 }, () => {
   test("in the middle of its boot is gone long before its grace is over", async () => {
     const names = Array.from({ length: 4 }, (_, index) => `early-${index}`);
     await Promise.all(names.map(async (name) => await createPod(e2e, shellPod(e2e, "sleep 600", { name }))));
-    const startedMs = performance.now();
-    // Each at another moment of its start.
+    // Each at another moment of its start; the wait for its end is shorter than the grace.
     await Promise.all(
       names.map(async (name, index) => {
         await delay(index * 250);
         await deletePod(e2e, name, 300);
       }),
     );
-    assert.ok(performance.now() - startedMs < 100_000);
   });
 
   test("after its end gives back its name, and its bill stays", async () => {
@@ -84,8 +89,10 @@ describe("a pod that is deleted", { concurrency: 3 }, () => {
         (await e2e.isopod(["bill", "-l", "test=again", "--output", "json"])).stdout.match(/"pod"/g)?.length,
         round,
       );
-      const left = await e2e.client.list(resources.networkinterfaces);
-      assert.ok(!left.items.some((eni) => eni.spec.podUID === created.metadata.uid), "its address is free again");
+      await eventually("its address is free again", async () => {
+        const { items } = await e2e.client.list(resources.networkinterfaces);
+        return !items.some((eni) => eni.spec.podUID === created.metadata.uid);
+      });
     }
   });
 

@@ -4,9 +4,8 @@ import { open, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type LayerEntry, packLayout, writeDerivedImage } from "../harness/derived-image.ts";
-import { eventually } from "../harness/eventually.ts";
 import { Installation } from "../harness/installation.ts";
-import { createPod, deletePod, eventsOf, podUntil, shellPod, statusOf } from "../harness/pods.ts";
+import { awaitEvents, createPod, deletePod, podUntil, shellPod, statusOf } from "../harness/pods.ts";
 import { startStallingRegistry } from "../harness/stalling-registry.ts";
 
 describe("images", { concurrency: 3 }, () => {
@@ -44,10 +43,7 @@ describe("images", { concurrency: 3 }, () => {
       return statusOf(pod).state?.waiting?.reason === "ImagePullBackOff";
     });
     assert.match(statusOf(waiting).state?.waiting?.message ?? "", /nobody\/has-this.*Check the name and the tag/);
-    const [event = ""] = await eventually("the event is there", async () => {
-      const found = await eventsOf(e2e, "imageless", "Failed");
-      return found.length > 0 ? found : undefined;
-    });
+    const [event = ""] = await awaitEvents(e2e, "imageless", "Failed");
     assert.match(event, /Failed to pull image/);
     await deletePod(e2e, "imageless");
   });

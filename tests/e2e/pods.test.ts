@@ -6,8 +6,9 @@ import { writeDerivedImage } from "../harness/derived-image.ts";
 import { eventually } from "../harness/eventually.ts";
 import { Installation } from "../harness/installation.ts";
 import {
+  awaitEvents,
   createPod,
-  eventsOf,
+  followLog,
   isReady,
   logUntil,
   podUntil,
@@ -16,6 +17,7 @@ import {
   shellContainer,
   shellPod,
   statusOf,
+  touchIn,
 } from "../harness/pods.ts";
 
 describe("pods", { concurrency: 3 }, () => {
@@ -155,15 +157,8 @@ describe("pods", { concurrency: 3 }, () => {
     assert.equal(status.lastState?.terminated?.exitCode, 3);
     assert.match(status.state?.waiting?.message ?? "", /back-off 10s restarting failed container=main/);
     assert.equal(await readLog(e2e, "crashing", { previous: true }), "attempt\n");
-    assert.equal(
-      (
-        await eventually("the event is there", async () => {
-          const found = await eventsOf(e2e, "crashing", "BackOff");
-          return found.length > 0 ? found : undefined;
-        })
-      )[0],
-      "Back-off restarting failed container main",
-    );
+    const [event] = await awaitEvents(e2e, "crashing", "BackOff");
+    assert.equal(event, "Back-off restarting failed container main");
     // The VM is held meanwhile; deletion does not wait for the back-off.
     assert.equal((await e2e.isopod(["rm", "crashing"])).exitCode, 0);
   });
@@ -200,15 +195,24 @@ describe("pods", { concurrency: 3 }, () => {
   });
 
   test("give their logs as asked: whole, tailed, since, followed", async () => {
-    const script = "echo one; echo two; sleep 3; echo three; sleep 2";
+    const wait = (path: string): string => `until [ -e ${path} ]; do sleep 0.1; done`;
+    const script = `echo one; echo two; ${wait("/more")}; echo three; ${wait("/end")}`;
     await createPod(e2e, shellPod(e2e, script, { name: "chatty" }));
-    await podUntil(e2e, "chatty", "is ready", isReady);
-    const followed = e2e.isopod(["logs", "-f", "chatty"]);
+    await logUntil(e2e, "chatty", "one\ntwo\n");
+    const followed = await followLog(e2e, "chatty");
+    await touchIn(e2e, "chatty", "/more");
     await logUntil(e2e, "chatty", "one\ntwo\nthree\n");
     assert.equal((await e2e.isopod(["logs", "--tail", "1", "chatty"])).stdout, "three\n");
-    assert.equal(await readLog(e2e, "chatty", { sinceSeconds: 2 }), "three\n");
-    assert.match((await e2e.isopod(["logs", "--timestamps", "chatty"])).stdout, /^\d{4}-\d\d-\d\dT\S+Z one$/m);
-    assert.equal((await followed).stdout, "one\ntwo\nthree\n");
+    const { stdout } = await e2e.isopod(["logs", "--timestamps", "chatty"]);
+    assert.match(stdout, /^\d{4}-\d\d-\d\dT\S+Z one$/m);
+    const sinceTime = /^(\S+) three$/m.exec(stdout)?.[1] ?? "";
+    assert.equal(await readLog(e2e, "chatty", { sinceTime }), "three\n");
+    await touchIn(e2e, "chatty", "/end");
+    assert.equal(await followed.whole(), "one\ntwo\nthree\n");
+    assert.equal((await e2e.isopod(["logs", "--since", "1h", "chatty"])).stdout, "one\ntwo\nthree\n");
+    await eventually("all of it is older than a second", async () => {
+      return (await readLog(e2e, "chatty", { sinceSeconds: 1 })) === "";
+    });
   });
 
   test("run commands: exit code, input, output, a terminal", async () => {

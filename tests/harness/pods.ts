@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
 import { type Container, type ContainerStatus, isNotFound, type Pod, type PodSpec, resources } from "@isopod/api";
 import { pathOf, readText } from "@isopod/client";
 import { eventually } from "./eventually.ts";
@@ -119,6 +121,44 @@ export async function eventsOf(
   return items
     .filter((event) => event.involvedObject.name === podName && event.reason === reason)
     .map((event) => event.message ?? "");
+}
+
+/** The same, once there is one: events are written later than what they tell of. */
+export async function awaitEvents(
+  installation: Installation,
+  podName: string,
+  reason: string,
+): Promise<readonly string[]> {
+  return await eventually(`pod ${podName} has an event ${reason}`, async () => {
+    const found = await eventsOf(installation, podName, reason);
+    return found.length > 0 ? found : undefined;
+  });
+}
+
+/** Makes a file in a container whose script waits for it: so a test decides how far the script is. */
+export async function touchIn(installation: Installation, name: string, path: string): Promise<void> {
+  const { exitCode, stderr } = await installation.isopod(["exec", name, "--", "touch", path]);
+  assert.equal(exitCode, 0, stderr);
+}
+
+/** `isopod logs -f` that has printed something already; `whole` is all it has printed when it ends. */
+export async function followLog(
+  installation: Installation,
+  name: string,
+): Promise<{ readonly whole: () => Promise<string> }> {
+  const child = installation.spawnIsopod(["logs", "-f", name]);
+  const closed = once(child, "close");
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  await eventually(`isopod logs -f ${name} prints something`, () => text !== "");
+  return {
+    whole: async () => {
+      await closed;
+      return text;
+    },
+  };
 }
 
 /** Waits until the container's output is exactly this. */
