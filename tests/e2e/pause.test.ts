@@ -4,8 +4,19 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { isPaused, type Pod, pausedAnnotation, podUidLabel, resources, type UsageSegment } from "@isopod/api";
 import { eventually } from "../harness/eventually.ts";
+import { assertClockIsRight } from "../harness/guest-clock.ts";
 import { Installation } from "../harness/installation.ts";
-import { createPod, isReady, logUntil, podGone, podUntil, readLog, shellPod, statusOf } from "../harness/pods.ts";
+import {
+  createPod,
+  deletePod,
+  followLog,
+  isReady,
+  logUntil,
+  podUntil,
+  readLog,
+  shellPod,
+  statusOf,
+} from "../harness/pods.ts";
 
 /** Counts on the standard output, five numbers a second, as long as it runs; ends at once when it is asked to. */
 const counter = "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo $i; sleep 0.2; done";
@@ -23,6 +34,17 @@ async function countOf(e2e: Installation, name: string): Promise<number> {
 async function goesOn(e2e: Installation, name: string): Promise<void> {
   const before = await countOf(e2e, name);
   await eventually(`${name} counts on`, async () => (await countOf(e2e, name)) > before + 2);
+}
+
+/** The count of one that is paused: what was on its way at that moment has come. */
+async function lastCountOf(e2e: Installation, name: string): Promise<number> {
+  let last = await countOf(e2e, name);
+  return await eventually(`${name} counts no more`, async () => {
+    await delay(1000);
+    const before = last;
+    last = await countOf(e2e, name);
+    return last === before ? last : undefined;
+  });
 }
 
 /** Processor time of a process so far, user and system, in hundredths of a second. */
@@ -71,11 +93,12 @@ describe("a paused instance", () => {
     assert.match(await isopod("ps"), /still .*Paused/);
 
     const pid = await e2e.vmPid(metadata.uid ?? "");
-    const count = await countOf(e2e, "still");
+    const count = await lastCountOf(e2e, "still");
     const ticks = await cpuTicks(pid);
     await delay(3000);
     const used = (await cpuTicks(pid)) - ticks;
-    assert.ok(used <= 2, `${used * 10} ms of processor time in 3 s`);
+    // One that counts uses 15 and more.
+    assert.ok(used <= 5, `${used * 10} ms of processor time in 3 s`);
     assert.equal(await countOf(e2e, "still"), count);
     const refused = await e2e.isopod(["exec", "still", "--", "true"]);
     assert.notEqual(refused.exitCode, 0);
@@ -84,8 +107,7 @@ describe("a paused instance", () => {
     assert.equal(await isopod("resume", "still"), "still");
     await podUntil(e2e, "still", "is ready again", isReady);
     await goesOn(e2e, "still");
-    const seconds = Number(await isopod("exec", "still", "--", "date", "+%s"));
-    assert.ok(Math.abs(seconds - Date.now() / 1000) < 2, `its clock is ${seconds - Date.now() / 1000} s off`);
+    await assertClockIsRight("still", async () => await isopod("exec", "still", "--", "date", "+%s"));
     assert.equal(await e2e.vmPid(metadata.uid ?? ""), pid);
     const [first, second, third] = await eventually("the bill has three parts", async () => {
       const found = await segmentsOf(metadata.uid ?? "");
@@ -108,7 +130,7 @@ describe("a paused instance", () => {
     const { metadata } = await start("asleep");
     await isopod("pause", "asleep");
     const pid = await e2e.vmPid(metadata.uid ?? "");
-    const count = await countOf(e2e, "asleep");
+    const count = await lastCountOf(e2e, "asleep");
     await e2e.killService();
     await e2e.up();
     await delay(1000);
@@ -137,24 +159,21 @@ describe("a paused instance", () => {
     await isopod("resume", "born");
     await logUntil(e2e, "born", "ready\n");
     await isopod("pause", "born");
-    const follower = e2e.isopod(["logs", "-f", "born"]);
+    const followed = await followLog(e2e, "born");
+    // A pause in which no second begins has no line in the bill.
     await delay(1000);
-    await e2e.client.delete(resources.pods, "default", "born", { body: { gracePeriodSeconds: 60 } });
-    await podGone(e2e, "born");
-    assert.match((await follower).stdout, /bye\n$/);
+    // A grace longer than the wait for its end: it ends by itself.
+    await deletePod(e2e, "born", 300);
+    assert.equal(await followed.whole(), "ready\nbye\n");
     const bill = JSON.parse(await isopod("bill", "--output", "json")) as {
-      readonly lines: readonly { readonly pod: string; readonly state: string; readonly seconds: string }[];
+      readonly lines: readonly { readonly pod: string; readonly state: string }[];
     };
-    const own = bill.lines.filter((line) => line.pod === "born");
-    assert.ok(own.some((line) => line.state === "Paused"));
-    const seconds = own.reduce((sum, line) => sum + Number(line.seconds), 0);
-    assert.ok(seconds < 60, `it ended by itself, not with its grace: ${seconds} s`);
+    assert.ok(bill.lines.some((line) => line.pod === "born" && line.state === "Paused"));
   });
 
   test("ends at once when it is deleted without a grace", async () => {
     await start("short");
     await isopod("pause", "short");
-    await e2e.client.delete(resources.pods, "default", "short", { body: { gracePeriodSeconds: 0 } });
-    await podGone(e2e, "short");
+    await deletePod(e2e, "short", 0);
   });
 });
