@@ -42,13 +42,9 @@ describe("kubectl and what is refused", () => {
     const wide = (await e2e.kubectl(["get", "pods", "-o", "wide"])).stdout;
     assert.match(wide, /^NAME +READY +STATUS +RESTARTS +AGE +IP +NODE/);
     const ip = (pod.status?.podIP ?? "").replaceAll(".", "\\.");
-    assert.match(wide, new RegExp(`^web +1/1 +Running +0 +\\d+s +${ip} +${pod.spec.nodeName}`, "m"));
+    assert.match(wide, new RegExp(`^web +1/1 +Running +0 +[\\dms]+ +${ip} +${pod.spec.nodeName}`, "m"));
 
-    const described = await eventually("the events are there", async () => {
-      const { stdout } = await e2e.kubectl(["describe", "pod", "web"]);
-      return /Started container main/.test(stdout) ? stdout : undefined;
-    });
-    for (const pattern of [
+    const patterns = [
       /^Status: +Running$/m,
       /^ +Container ID: +isopod:\/\//m,
       /^ +Ready +True/m,
@@ -56,9 +52,16 @@ describe("kubectl and what is refused", () => {
       /Normal +Pulled .*kubelet .*busybox:1/,
       /Normal +Created .*kubelet .*Created container: main/,
       /Normal +Started .*kubelet .*Started container main/,
-    ]) {
-      assert.match(described, pattern);
-    }
+    ];
+    let described = "";
+    await eventually(
+      "the pod is described with all its events",
+      async () => {
+        described = (await e2e.kubectl(["describe", "pod", "web"])).stdout;
+        return patterns.every((pattern) => pattern.test(described));
+      },
+      () => [patterns.filter((pattern) => !pattern.test(described)).map(String), described],
+    );
 
     assert.equal((await e2e.kubectl(["logs", "web", "--tail=1"])).stdout, "two\n");
     const exec = await e2e.kubectl(["exec", "-i", "web", "--", "sh", "-c", "cat; echo err >&2; exit 6"], {

@@ -8,6 +8,10 @@ import { eventually } from "../harness/eventually.ts";
 import { Installation } from "../harness/installation.ts";
 import { createPod, isReady, logUntil, podUntil, readLog, runPod, shellPod } from "../harness/pods.ts";
 
+/** Prints what the address says, however long that takes. */
+const hear = (address: string): string =>
+  `until nc ${address} 8080 </dev/null 2>/dev/null | grep .; do sleep 0.2; done`;
+
 /** Prints what the address says within three seconds, or that it says nothing. */
 const ask = (address: string, port: number): string =>
   `nc -w 3 ${address} ${port} </dev/null 2>/dev/null || echo nothing from ${address}`;
@@ -41,7 +45,7 @@ describe("networks", { concurrency: 2 }, () => {
 
   test("instances of one VPC reach each other; their names and addresses are their own", async () => {
     const address = await serve("server");
-    const script = `${ask(address, 8080)}; hostname; grep -c "$(hostname)" /etc/hosts; ip -4 addr show | grep -o "inet 10[0-9./]*"`;
+    const script = `${hear(address)}; hostname; grep -c "$(hostname)" /etc/hosts; ip -4 addr show | grep -o "inet 10[0-9./]*"`;
     await runPod(e2e, shellPod(e2e, script, { name: "client" }));
     const pod = await e2e.client.get(resources.pods, "default", "client");
     assert.equal(await readLog(e2e, "client"), `server\nclient\n1\ninet ${pod.status?.podIP}/32\n`);
@@ -58,12 +62,13 @@ describe("networks", { concurrency: 2 }, () => {
     await vpc("blue", "10.99.0.0/24");
     const red = [await serve("red-one", inVpc("red")), await serve("red-two", inVpc("red"))];
     const script = red.map((address) => ask(address, 8080)).join("; ");
-    await runPod(e2e, shellPod(e2e, script, { name: "red-client", metadata: inVpc("red") }));
+    const reached = red.map(hear).join("; ");
+    await runPod(e2e, shellPod(e2e, reached, { name: "red-client", metadata: inVpc("red") }));
     assert.equal(await readLog(e2e, "red-client"), "red-one\nred-two\n");
     await runPod(e2e, shellPod(e2e, script, { name: "blue-client", metadata: inVpc("blue") }));
     assert.equal(await readLog(e2e, "blue-client"), red.map((address) => `nothing from ${address}\n`).join(""));
     // They are there all the while.
-    await runPod(e2e, shellPod(e2e, script, { name: "red-again", metadata: inVpc("red") }));
+    await runPod(e2e, shellPod(e2e, reached, { name: "red-again", metadata: inVpc("red") }));
     assert.equal(await readLog(e2e, "red-again"), "red-one\nred-two\n");
   });
 

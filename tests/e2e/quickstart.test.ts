@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "@isopod/base";
+import { eventually } from "../harness/eventually.ts";
 import { leftovers, repositoryRoot } from "../harness/leftovers.ts";
 import { runProgram } from "../harness/program.ts";
 import { freePort } from "../harness/registry.ts";
@@ -31,5 +32,13 @@ test("./quickstart shows an instance's output, start time and price, and may be 
     const registry = Number(await readFile(join(dataDirectory, "registry", "pid"), "utf8").catch(() => "0"));
     if (registry > 0) process.kill(registry);
   }
-  assert.deepEqual(await leftovers(directory.path, dataDirectory, new Set()), []);
+  let left: readonly string[] = [];
+  await eventually(
+    "nothing is left on the host",
+    async () => {
+      left = await leftovers(directory.path, dataDirectory, new Set());
+      return left.length === 0;
+    },
+    () => left,
+  );
 });
