@@ -138,7 +138,8 @@ export async function awaitEvents(
 /** Makes a file in a container whose script waits for it: so a test decides how far the script is. */
 export async function touchIn(installation: Installation, name: string, path: string): Promise<void> {
   const { exitCode, stderr } = await installation.isopod(["exec", name, "--", "touch", path]);
-  assert.equal(exitCode, 0, stderr);
+  // A container that ends as soon as it sees the file kills what runs in it, this too.
+  assert.ok(exitCode === 0 || exitCode === 137, `${exitCode}: ${stderr}`);
 }
 
 /** `isopod logs -f` that has printed something already; `whole` is all it has printed when it ends. */
