@@ -14,3 +14,4 @@ export {
   type RunOptions,
   runCommand,
 } from "./process.ts";
+export { settleAll, together } from "./together.ts";

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
-import { IsopodError, systemErrorCode } from "@isopod/base";
+import { IsopodError, settleAll, systemErrorCode } from "@isopod/base";
 
 export interface GuestArtifacts {
   /** Uncompressed ELF with the PVH note. */
@@ -30,14 +30,12 @@ const distDirectory = join(dirname(fileURLToPath(import.meta.url)), "..", "dist"
  */
 export async function guestArtifacts(cacheDirectory: string, dist = distDirectory): Promise<GuestArtifacts> {
   // Both are waited for, so that an error leaves no write going on.
-  const [kernel, agent] = await Promise.allSettled([
+  const [kernel, agent] = await settleAll([
     unpack(dist, "kernel.json", "vmlinux", cacheDirectory),
     unpack(dist, "agent.json", "agent.cpio", cacheDirectory),
   ]);
-  if (kernel.status === "rejected") throw kernel.reason;
-  if (agent.status === "rejected") throw agent.reason;
-  const digest = sha256(Buffer.from(`${kernel.value.sha256} ${agent.value.sha256}`));
-  return { kernelPath: kernel.value.path, initramfsPath: agent.value.path, digest };
+  const digest = sha256(Buffer.from(`${kernel.sha256} ${agent.sha256}`));
+  return { kernelPath: kernel.path, initramfsPath: agent.path, digest };
 }
 
 async function unpack(

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type NetworkInterface, podVpcName, resources, startFromAnnotation, type VPC } from "@isopod/api";
-import { describeError, retry } from "@isopod/base";
+import { describeError, retry, together } from "@isopod/base";
 import type { Image } from "@isopod/image";
 import type { AttachedInterface, TapSpec } from "@isopod/network";
 import type { MachineDisk, Template } from "@isopod/vmm";
@@ -13,7 +13,6 @@ import { NodeError } from "./node-error.ts";
 import type { PodContext } from "./pod-context.ts";
 import { fetchReferences } from "./pod-inputs.ts";
 import { scratchBytes } from "./scratch-size.ts";
-import { together } from "./together.ts";
 
 /** Everything an instance is made of. */
 export interface Resources {

@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { backoffDelayMs, type Clock, describeError } from "@isopod/base";
+import { backoffDelayMs, type Clock, describeError, settleAll } from "@isopod/base";
 import { scratchPathOf } from "./acquire-resources.ts";
 import { machineDirectory } from "./instance.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -58,7 +58,7 @@ async function releaseOnce(context: PodContext, endCause: string): Promise<void>
   context.noted().saveSoon();
   await step("removing the virtual machine", async () => await dropInstance(context));
   // Side by side: whoever waits for the pod to be gone waits for all of it.
-  const released = await Promise.allSettled([
+  await settleAll([
     step("removing the network interface", async () => await network.detach(context.podUID)),
     step("releasing the images", async () => await images.release(context.podUID)),
     step("removing the scratch disk", async () => await rm(scratchPathOf(context.directory), { force: true })),
@@ -66,7 +66,6 @@ async function releaseOnce(context: PodContext, endCause: string): Promise<void>
     // nobody waits for the end of this pod either.
     context.usage.flush(),
   ]);
-  for (const one of released) if (one.status === "rejected") throw one.reason;
   if (context.record.value.userId !== 0) userIds.release(context.record.value.userId);
   // Not awaited: on a full disk it is written later, or all of this is done once more by the next node agent.
   context.record.change({ isReleased: true });

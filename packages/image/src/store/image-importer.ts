@@ -1,4 +1,5 @@
 import { rename, rm } from "node:fs/promises";
+import { together } from "@isopod/base";
 import { type Digest, hexOf } from "../digest.ts";
 import { isImageError, translateDiskError } from "../image-error.ts";
 import type { LayerLimits } from "../layer/layer-entry.ts";
@@ -97,26 +98,18 @@ export class ImageImporter {
     progress: ProgressTracker,
     signal: AbortSignal,
   ): Promise<void> {
-    const failure = new AbortController();
-    const either = AbortSignal.any([signal, failure.signal]);
-    let firstError: unknown;
     const seen = new Set<Digest>();
-    const settled = await Promise.allSettled(
-      layers.map(async (layer, index) => {
-        if (seen.has(layer.diffId)) return progress.add(layer.sizeBytes);
-        seen.add(layer.diffId);
-        try {
-          await this.#ensureLayer(source, layer, index, progress, either);
-        } catch (error) {
-          // The others end because of this one; this is the error to tell.
-          firstError ??= error;
-          failure.abort();
-          throw error;
-        }
-      }),
-    );
-    signal.throwIfAborted();
-    if (settled.some((outcome) => outcome.status === "rejected")) throw firstError;
+    try {
+      await together(signal, (until) =>
+        layers.map(async (layer, index) => {
+          if (seen.has(layer.diffId)) return progress.add(layer.sizeBytes);
+          seen.add(layer.diffId);
+          await this.#ensureLayer(source, layer, index, progress, until);
+        }),
+      );
+    } finally {
+      signal.throwIfAborted();
+    }
   }
 
   async #ensureLayer(

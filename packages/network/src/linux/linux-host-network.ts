@@ -1,4 +1,4 @@
-import { describeError, type Logger } from "@isopod/base";
+import { describeError, type Logger, settleAll } from "@isopod/base";
 import { cidrsOverlap, parseCidr } from "../cidr.ts";
 import type { AttachedInterface, HostNetwork, InterfaceSpec, TapSpec, VpcSpec } from "../contract.ts";
 import { checkInterface, checkTap } from "../interface-spec.ts";
@@ -159,9 +159,7 @@ class LinuxHostNetwork implements HostNetwork {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#turns.values());
     while (this.#retiring.size > 0) await Promise.all(this.#retiring);
-    const retired = [...this.#idle.keys()].map(async (namespace) => await this.#retire(namespace));
-    await Promise.allSettled(retired);
-    await Promise.all(retired);
+    await settleAll([...this.#idle.keys()].map(async (namespace) => await this.#retire(namespace)));
   }
 
   #retireLater(namespace: string): void {

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type Clock, systemErrorCode } from "@isopod/base";
+import { type Clock, settleAll, systemErrorCode } from "@isopod/base";
 import { VmmError } from "../errors.ts";
 import { killIfThere } from "./process-identity.ts";
 
@@ -165,8 +165,7 @@ export async function wasKilledForMemory(paths: CgroupPaths): Promise<boolean> {
 
 /** Removes a cgroup, with what is left in it of a monitor that made other processes. One that does not exist is fine. */
 export async function removeCgroup(paths: CgroupPaths, clock: Clock): Promise<void> {
-  const removed = await Promise.allSettled(cgroupDirectories(paths).map(async (one) => await removeEach(one, clock)));
-  for (const one of removed) if (one.status === "rejected") throw one.reason;
+  await settleAll(cgroupDirectories(paths).map(async (one) => await removeEach(one, clock)));
 }
 
 async function removeEach(directory: string, clock: Clock): Promise<void> {

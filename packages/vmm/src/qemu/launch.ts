@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Duplex } from "node:stream";
 import { VmmError, type VmmErrorCode } from "../errors.ts";
+import { streamsOf } from "./child-streams.ts";
 import { encodeLaunchPlan, type LaunchPlan, type MonitorPlan } from "./launch-plan.ts";
 import type { Launchers } from "./launchers.ts";
 
@@ -34,8 +35,7 @@ export async function launch(plan: LaunchPlan, options: LaunchOptions): Promise<
       cause,
     });
   const { child, spawned } = options.launchers.take();
-  // Whatever the type says: without descriptors for pipes there is no `stdio` at all, and `spawned` tells why.
-  const streams: readonly unknown[] | undefined = child.stdio;
+  const streams = streamsOf(child);
   if (streams === undefined) throw await spawned.then(() => new TypeError("the launcher has no streams"), cannotRun);
   const control = streams[3];
   if (!(control instanceof Duplex)) throw new TypeError("descriptor 3 of the launcher is not a stream");

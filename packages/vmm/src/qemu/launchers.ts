@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
+import { streamsOf } from "./child-streams.ts";
 
 /** A launcher that has begun, or failed to. */
 export interface WaitingLauncher {
@@ -86,8 +87,6 @@ export class Launchers {
 
 /** Descriptor 3 of a launcher: a socket, which keeps this process alive as long as it is referred to. */
 function controlOf({ child }: WaitingLauncher): Socket | undefined {
-  // Whatever the type says: without descriptors for pipes there is no `stdio` at all.
-  const streams: readonly unknown[] | undefined = child.stdio;
-  const control = streams?.[3];
+  const control = streamsOf(child)?.[3];
   return control instanceof Socket ? control : undefined;
 }

@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { VmmError } from "../errors.ts";
+import { streamsOf } from "./child-streams.ts";
 import type { MonitorRequest } from "./command-line.ts";
 import { encodeCommand, LineSplitter, parseMessage, type QmpMessage } from "./qmp-codec.ts";
 
@@ -134,9 +136,8 @@ export class QmpClient {
       });
       // Node takes a socket that a child inherits for the child's alone, and stops reading it.
       this.#socket.resume();
-      // Without descriptors for a pipe there is none, whatever the type says; the child's end tells why.
-      const stderr: typeof child.stderr | undefined = child.stderr;
-      const said = stderr === null || stderr === undefined ? Promise.resolve("") : text(stderr);
+      const stderr = streamsOf(child)?.[2];
+      const said = stderr instanceof Readable ? text(stderr) : Promise.resolve("");
       const [exitCode] = await once(child, "close");
       if (exitCode !== 0) throw this.#failure(`a file could not be handed to the monitor: ${(await said).trim()}`);
     });

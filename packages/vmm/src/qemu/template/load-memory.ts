@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { VmmError } from "../../errors.ts";
+import { streamsOf } from "../child-streams.ts";
 
 /**
  * Loads packed memory into a sealed file in memory: nobody, a fork that was broken out of included, can write to it,
@@ -12,9 +13,7 @@ export async function loadMemory(launcherPath: string, packedPath: string, sizeB
   const child = spawn(launcherPath, ["load", packedPath, String(sizeBytes)], { stdio: ["pipe", "pipe", "pipe"] });
   const ended = once(child, "close");
   ended.catch(() => {});
-  // Whatever the type says: without descriptors for pipes there is no `stdio` at all, and `ended` tells why.
-  const streams: readonly unknown[] | undefined = child.stdio;
-  if (streams === undefined)
+  if (streamsOf(child) === undefined)
     throw await ended.then(
       () => loadFailure(packedPath, ""),
       (cause: unknown) => cause,

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, describeError, type Logger, untilAborted } from "@isopod/base";
+import { type Clock, describeError, type Logger, settleAll, untilAborted } from "@isopod/base";
 import type { MakeScratch, Template, TemplateShape, Templates } from "../../contract.ts";
 import { VmmError } from "../../errors.ts";
 import type { BootSettings } from "../start-machine.ts";
@@ -127,11 +127,7 @@ export class TemplateStore implements Templates {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#building.values()].map((one) => one.made));
     // Of all of them, whatever becomes of one: nobody else would end their zygotes before the next start.
-    const unloaded = await Promise.allSettled(
-      [...this.#known.values()].map(async (template) => await template.unload()),
-    );
-    const failed = unloaded.find((one) => one.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    await settleAll([...this.#known.values()].map(async (template) => await template.unload()));
   }
 
   async #make(

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "@isopod/base";
-import { together } from "./together.ts";
+import { settleAll, systemClock, together } from "./index.ts";
 
 const never = 600_000;
 
@@ -31,4 +30,20 @@ test("all are told when nobody wants them any more", async () => {
   const waiting = together(unwanted.signal, (until) => [systemClock.sleep(never, until)]);
   unwanted.abort(new Error("the pod is gone"));
   await assert.rejects(waiting, (error: Error) => error.cause instanceof Error && /gone/.test(error.cause.message));
+});
+
+test("all of it is waited for, and the first failure told", async () => {
+  assert.deepEqual(await settleAll([Promise.resolve(1), "two"]), [1, "two"]);
+  const late = Promise.withResolvers<void>();
+  let isOver = false;
+  const failing = settleAll([
+    late.promise.then(() => {
+      isOver = true;
+      throw new Error("first");
+    }),
+    Promise.reject(new Error("second")),
+  ]);
+  setImmediate(late.resolve);
+  await assert.rejects(failing, /first/);
+  assert.ok(isOver);
 });
