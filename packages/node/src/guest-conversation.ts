@@ -181,7 +181,7 @@ export class GuestConversation {
     while (this.#suspension !== undefined) await untilAborted(this.#suspension.promise, this.#until(signal));
     signal.throwIfAborted();
     this.#options.ended.throwIfAborted();
-    const connecting = this.#client ?? this.#hold(this.#line === undefined ? this.#open() : this.#takeLine());
+    const connecting = this.#client ?? this.#hold(this.#open());
     const client = await untilAborted(connecting, signal);
     if (this.#order === undefined) return client;
     this.#finishing ??= this.#finishOrder(client).finally(() => {
@@ -193,17 +193,16 @@ export class GuestConversation {
 
   /** The session outlives the call that opened it: only the VM's end, and the conversation's, stop it. */
   async #open(): Promise<GuestClient> {
+    const line = this.#line;
+    if (line !== undefined) {
+      this.#line = undefined;
+      return line.session();
+    }
     const { socketPath, logger, timeoutMs, isFromSnapshot, ended } = this.#options;
     if (this.#isTakenOver) await hangUp(socketPath);
     this.#isTakenOver = false;
     const signal = AbortSignal.any([ended, this.#closed.signal]);
     return await connectGuest({ socketPath, logger, timeoutMs, isSessionDead: isFromSnapshot, signal });
-  }
-
-  async #takeLine(): Promise<GuestClient> {
-    const line = this.#line;
-    this.#line = undefined;
-    return line === undefined ? await this.#open() : line.session();
   }
 
   async #startFirst(
