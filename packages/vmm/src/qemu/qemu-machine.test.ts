@@ -21,12 +21,16 @@ const hastyClock: Clock = { ...systemClock, sleep: async (_ms, signal) => await 
 describe("a machine", { skip: isRoot ? false : "needs root" }, () => {
   let host: ForkHost;
   let vmm: Vmm;
+  const monitors: ChildProcess[] = [];
 
   before(async () => {
     host = await ForkHost.open();
     vmm = await host.openVmm();
   });
-  after(async () => await host?.[Symbol.asyncDispose]());
+  after(async () => {
+    for (const child of monitors) child.kill("SIGKILL");
+    await host?.[Symbol.asyncDispose]();
+  });
 
   const directoriesOf = async (id: string): Promise<readonly string[]> =>
     cgroupDirectories(machineCgroup(await findCgroupRoots(), id));
@@ -37,9 +41,11 @@ describe("a machine", { skip: isRoot ? false : "needs root" }, () => {
     status: string,
   ): Promise<{ readonly machine: Machine; readonly told: string[]; readonly child: ChildProcess }> {
     const program = fileURLToPath(new URL("../testing/fake-monitor.ts", import.meta.url));
+    // A Unix socket in the place of standard error cannot be opened again, a pipe could not be without waiting.
     const child = spawn(process.execPath, [program, spec.directory, spec.id, status], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "pipe"],
     });
+    monitors.push(child);
     const told: string[] = [];
     child.stdout.on("data", (data: Buffer) => void told.push(...String(data).trim().split("\n")));
     await once(child.stdout, "data");
@@ -50,9 +56,17 @@ describe("a machine", { skip: isRoot ? false : "needs root" }, () => {
     const hasty = await host.openVmm({ clock: hastyClock });
     await assert.rejects(hasty.find(spec.directory), /not now/);
     const machine = await hasty.find(spec.directory);
-    assert.ok(machine);
+    assert.ok(machine, "the session that failed is closed, so that another one is heard");
     return { machine, told, child };
   }
+
+  it("is found and ended whose monitor replaced its standard error and refuses to answer once", async () => {
+    const spec = await host.specOf("broken-out");
+    const { machine } = await findFake(spec, "running");
+    await machine.kill();
+    assert.equal((await machine.exited).stderrTail, "");
+    assert.deepEqual(await readdir(spec.directory), []);
+  });
 
   it("that a full disk stopped is told to go on until it has heard", async () => {
     const spec = await host.specOf("full");

@@ -20,7 +20,7 @@ import type { Machine, MachineSpec, Vmm } from "../contract.ts";
 import { VmmError } from "../errors.ts";
 import { type GuestFiles, GuestShell, shellGuest } from "../testing/shell-guest.ts";
 import { cgroupDirectories, findCgroupRoots, machineCgroup } from "./cgroup.ts";
-import { machineFiles, writeMachineRecord } from "./machine-record.ts";
+import { machineFiles } from "./machine-record.ts";
 import { identifyProcess } from "./process-identity.ts";
 import { createQemuVmm } from "./qemu-vmm.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -438,28 +438,6 @@ describe("machines", { skip: isRoot ? false : "needs root" }, () => {
     const exit = await machine.exited;
     assert.deepEqual([exit.signal, exit.exitCode, exit.isExpected], ["SIGKILL", undefined, false]);
     await assertNothingLeft(spec, machine.pid);
-  });
-
-  it("finds and ends a monitor that replaced its standard error and refuses to answer once", async () => {
-    const spec = await specOf("broken-out");
-    const program = fileURLToPath(new URL("../testing/fake-monitor.ts", import.meta.url));
-    // A Unix socket in the place of standard error cannot be opened again, a pipe could not be without waiting.
-    const child = spawn(process.execPath, [program, spec.directory, spec.id], { stdio: ["ignore", "pipe", "pipe"] });
-    try {
-      await once(child.stdout, "data");
-      const identity = await identifyProcess(child.pid ?? 0);
-      assert.ok(identity);
-      const cgroups = machineCgroup(await findCgroupRoots(), spec.id);
-      await writeMachineRecord(spec.directory, { id: spec.id, cpuMilli: 500, cgroups, process: identity });
-      assert.match((await failureOf(vmm.find(spec.directory))).message, /not now/);
-      const machine = await vmm.find(spec.directory);
-      assert.ok(machine, "the session that failed is closed, so that another one is heard");
-      await machine.kill();
-      assert.equal((await machine.exited).stderrTail, "");
-      assert.deepEqual(await readdir(spec.directory), []);
-    } finally {
-      child.kill("SIGKILL");
-    }
   });
 
   describe("after the process that started a machine was killed", () => {
